@@ -1,0 +1,167 @@
+"""What an adapter is: the only thing the engine knows about a connected system.
+
+An adapter is built by `adapters.registry` from a connector, a credential provider and an environment; it is
+used by one activity at a time and closed at the end. Its class describes its operations without any I/O, so
+that workflows can be validated before anything runs. All errors that leave an adapter are
+`kernel.errors.ExternalError`s; whether something may be tried again is decided here and nowhere else.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from kernel.errors import InvalidRequest
+from kernel.records import Column, Record, Records
+from kernel.secrets import CredentialProvider
+from kernel.verbs import Verb
+
+
+class Idempotency(StrEnum):
+    """How an operation behaves when the same record may have been sent before (DESIGN, exactly-once postings)."""
+
+    NATIVE = "native"
+    """The system itself ignores a second write under the same key: sending again is safe."""
+    LOOKUP = "lookup"
+    """The record can be found by its key; look before every write after the first."""
+    NONE = "none"
+    """Neither: an unknown outcome stays in doubt until a person resolves it."""
+
+
+class Parameters(BaseModel):
+    """Base of operation parameters: unknown names are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing a connector can do.
+
+    `columns` tells the columns a FETCH delivers or a PUSH accepts for given parameters (`None`: not known
+    before the call). `batch_size` counts records; an `atomic` batch is accepted or refused as a whole.
+    """
+
+    name: str
+    verb: Verb
+    summary: str
+    parameters: type[Parameters]
+    columns: Callable[[Any], tuple[Column, ...] | None]
+    idempotency: Idempotency = Idempotency.NONE
+    batch_size: int = 1
+    atomic: bool = False
+
+
+@dataclass(frozen=True)
+class Connector:
+    """A configured system. `secrets` maps the adapter's credential names to names in the vault."""
+
+    key: str
+    system: str
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    environment: str = "sandbox"
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One record on its way out: its idempotency key and its values."""
+
+    key: str
+    values: Record
+
+
+class PushStatus(StrEnum):
+    """What the system did with one record."""
+
+    WRITTEN = "written"
+    PRESENT = "present"
+    """The same record was there already; nothing was written."""
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """The outcome of one record. `reason` is for people and holds no record values."""
+
+    key: str
+    status: PushStatus
+    external_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What the connector page's test button shows."""
+
+    ok: bool
+    detail: str
+    checks: Mapping[str, str] = field(default_factory=dict)
+
+
+class Adapter(ABC):
+    """Speaks to one kind of system. Unsupported verbs raise `InvalidRequest`."""
+
+    system: ClassVar[str]
+    """The exact system type, e.g. `sql`."""
+    settings_model: ClassVar[type[BaseModel]]
+    """The connector settings, without secrets."""
+    secret_names: ClassVar[tuple[str, ...]] = ()
+    """The credential names a connector of this type must map."""
+
+    def __init__(self, connector: Connector, credentials: CredentialProvider) -> None:
+        self.connector = connector
+        self.credentials = credentials
+
+    @classmethod
+    @abstractmethod
+    def catalogue(cls, settings: Mapping[str, Any]) -> Mapping[str, Operation]:
+        """The operations of a connector with these settings, by name. No I/O, no credentials.
+
+        Raises `InvalidRequest` with all faults when the settings are wrong.
+        """
+
+    def fetch(self, operation: str, parameters: Mapping[str, Any]) -> Iterator[Records]:
+        """Pages of records, lazily, in a stable order."""
+        raise self._unsupported(operation, Verb.FETCH)
+
+    def lookup(self, operation: str, parameters: Mapping[str, Any]) -> Record | None:
+        """The one record that the parameters identify."""
+        raise self._unsupported(operation, Verb.LOOKUP)
+
+    def push(
+        self, operation: str, parameters: Mapping[str, Any], batch: Sequence[Outgoing]
+    ) -> list[PushResult]:
+        """Write a batch of at most `batch_size` records: one result per record, in the order given.
+
+        Raises `InDoubt` when the batch was sent and no usable answer came, any other `ExternalError` only
+        when nothing of the batch was written.
+        """
+        raise self._unsupported(operation, Verb.PUSH)
+
+    def find_posted(
+        self, operation: str, parameters: Mapping[str, Any], keys: Sequence[str]
+    ) -> Mapping[str, str]:
+        """External ids of the records that are in the system, by idempotency key (`Idempotency.LOOKUP`)."""
+        raise self._unsupported(operation, Verb.PUSH)
+
+    def execute(self, operation: str, parameters: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        """Run a command once under an idempotency key and return its answer."""
+        raise self._unsupported(operation, Verb.EXECUTE)
+
+    @abstractmethod
+    def check(self) -> CheckResult:
+        """Try the connection and the permissions it needs. Never raises for an unreachable system."""
+
+    def close(self) -> None:
+        """Release connections."""
+        return None
+
+    def _unsupported(self, operation: str, verb: Verb) -> InvalidRequest:
+        return InvalidRequest(
+            f"The {self.system!r} adapter has no {verb} for operation {operation!r} of connector "
+            f"{self.connector.key!r}; see the connector's catalogue."
+        )

@@ -21,7 +21,7 @@ from kernel.verbs import Verb
 
 
 class Idempotency(StrEnum):
-    """How an operation behaves when the same record may have been sent before (DESIGN, exactly-once postings)."""
+    """How an operation behaves when the same record may have been sent before."""
 
     NATIVE = "native"
     """The system itself ignores a second write under the same key: sending again is safe."""

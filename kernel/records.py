@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NoReturn
 
-type Value = None | str | int | Decimal | bool | date | datetime
+type Value = str | int | Decimal | bool | date | datetime | None
 type Record = dict[str, Value]
 
 

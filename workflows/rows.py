@@ -1,0 +1,70 @@
+"""Rows to and from exact text: what SQL parameters, context pages and digests are made of."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from kernel.records import Column, ColumnKind, Record, Records, Value
+
+
+def plain(value: Value) -> str | int | bool | None:
+    """The value as JSON has it, nothing lost: decimals, dates and times as text."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    return value
+
+
+def to_json(records: Records) -> str:
+    """All rows as one JSON array of objects."""
+    return json.dumps(records.rows, default=plain, ensure_ascii=False, separators=(",", ":"))
+
+
+_READERS: dict[ColumnKind, Callable[[Any], Value]] = {
+    ColumnKind.TEXT: str,
+    ColumnKind.TIMESTAMP_TEXT: str,
+    ColumnKind.INTEGER: int,
+    ColumnKind.BOOLEAN: bool,
+    ColumnKind.DECIMAL: lambda value: value if isinstance(value, Decimal) else Decimal(value),
+    ColumnKind.DATE: lambda value: value if isinstance(value, date) else date.fromisoformat(value),
+    ColumnKind.TIMESTAMP: lambda value: (
+        value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    ),
+}
+
+
+def from_values(columns: tuple[Column, ...], found: Iterable[Sequence[Any]]) -> Records:
+    """Rows from value tuples in column order, each value in its column's Python type."""
+    readers = [(column.name, _READERS[column.kind]) for column in columns]
+    made = [
+        {
+            name: None if value is None else read(value)
+            for (name, read), value in zip(readers, row, strict=True)
+        }
+        for row in found
+    ]
+    return Records(columns, made)
+
+
+def from_json(columns: tuple[Column, ...], text: str) -> Records:
+    """The inverse of `to_json`."""
+    names = [column.name for column in columns]
+    return from_values(columns, ([row[name] for name in names] for row in json.loads(text)))
+
+
+def digest(record: Record, names: Iterable[str] | None = None) -> str:
+    """SHA-256 (hex) of a record's values, independent of column order and of trailing zeros in decimals."""
+    chosen = sorted(record) if names is None else sorted(names)
+    canonical = [[name, _canonical(record[name])] for name in chosen]
+    text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: Value) -> str | int | bool | None:
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f") if value else "0"
+    return plain(value)

@@ -1,0 +1,100 @@
+"""Which state may follow which: the one table for runs, tasks and postings, and the one check."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from kernel.errors import Conflict
+
+
+class RunState(StrEnum):
+    """A run's states; the terminal ones have no successor but by an operator's retry."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class TaskState(StrEnum):
+    """A task's or chunk's states."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
+
+
+class PostingState(StrEnum):
+    """How far one record got on its way into an external system."""
+
+    INTENDED = "INTENDED"
+    SENT = "SENT"
+    CONFIRMED = "CONFIRMED"
+    REJECTED = "REJECTED"
+    IN_DOUBT = "IN_DOUBT"
+
+
+State = RunState | TaskState | PostingState
+
+RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
+    RunState.PENDING: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
+    RunState.RUNNING: frozenset(
+        {RunState.SUSPENDED, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED}
+    ),
+    RunState.SUSPENDED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
+    RunState.SUCCEEDED: frozenset(),
+    RunState.FAILED: frozenset({RunState.RUNNING}),
+    RunState.CANCELLED: frozenset(),
+}
+
+TASK_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
+    TaskState.PENDING: frozenset({TaskState.RUNNING, TaskState.SKIPPED, TaskState.CANCELLED}),
+    TaskState.RUNNING: frozenset(
+        {TaskState.SUSPENDED, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED}
+    ),
+    TaskState.SUSPENDED: frozenset({TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.SUCCEEDED: frozenset(),
+    TaskState.FAILED: frozenset({TaskState.RUNNING}),
+    TaskState.CANCELLED: frozenset(),
+    TaskState.SKIPPED: frozenset(),
+}
+
+POSTING_TRANSITIONS: Mapping[PostingState, frozenset[PostingState]] = {
+    PostingState.INTENDED: frozenset({PostingState.SENT}),
+    PostingState.SENT: frozenset({PostingState.CONFIRMED, PostingState.REJECTED, PostingState.IN_DOUBT}),
+    PostingState.IN_DOUBT: frozenset({PostingState.SENT, PostingState.CONFIRMED, PostingState.REJECTED}),
+    PostingState.REJECTED: frozenset({PostingState.INTENDED}),
+    PostingState.CONFIRMED: frozenset(),
+}
+
+TERMINAL_RUN_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+"""States in which a run waits for nothing."""
+
+_TABLES: Mapping[type, Mapping[Any, frozenset[Any]]] = {
+    RunState: RUN_TRANSITIONS,
+    TaskState: TASK_TRANSITIONS,
+    PostingState: POSTING_TRANSITIONS,
+}
+
+
+def successors[S: State](state: S) -> frozenset[S]:
+    """The states that may follow."""
+    return _TABLES[type(state)][state]
+
+
+def predecessors[S: State](state: S) -> tuple[S, ...]:
+    """The states that may come before, in table order: the guard of a compare-and-set update."""
+    return tuple(before for before, after in _TABLES[type(state)].items() if state in after)
+
+
+def check_transition[S: State](before: S, after: S) -> None:
+    """Raise `Conflict` unless the table lets `after` follow `before`."""
+    if after not in successors(before):
+        allowed = ", ".join(sorted(map(str, successors(before)))) or "nothing, it is final"
+        raise Conflict(f"{before} cannot become {after}; allowed: {allowed}.")

@@ -100,14 +100,13 @@ def plain_values(value: Any) -> Any:
     return value
 
 
-def _number(value: Decimal) -> int | float:
-    exact = value.normalize()
-    if len(exact.as_tuple().digits) > MAX_DIGITS:
+def _number(value: Decimal) -> float:
+    if len(value.normalize().as_tuple().digits) > MAX_DIGITS:
         raise InvalidData(
             f"A number with more than {MAX_DIGITS} digits cannot be compared exactly in a rule; "
             "compare it in the facts' SQL and let the rule test the result."
         )
-    return int(exact) if exact == exact.to_integral_value() else float(exact)
+    return float(value)
 
 
 def _first_reason(text: str) -> str:

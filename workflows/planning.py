@@ -8,7 +8,7 @@ from typing import Any
 
 from kernel.verbs import SideEffect
 from workflows.model import Workflow
-from workflows.references import measure_references, record_references
+from workflows.references import record_references
 from workflows.sql import SqlEngine
 
 
@@ -56,13 +56,3 @@ def make_plan(workflow: Workflow, engine: SqlEngine) -> Plan:
         live = {need for key in later for need in needs[key]} & before
         segments.append(Segment(tuple(group), tuple(sorted(live))))
     return Plan(tuple(segments))
-
-
-def readers(workflow: Workflow, engine: SqlEngine) -> dict[str, frozenset[str]]:
-    """For each step, the steps that read its records or measures."""
-    found: dict[str, set[str]] = {step.key: set() for step in workflow.steps}
-    for step in workflow.steps:
-        for key in record_references(step, engine) | measure_references(step):
-            if key in found:
-                found[key].add(step.key)
-    return {key: frozenset(users) for key, users in found.items()}

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from kernel.errors import SluiceError
-from workflows.expressions import template_expressions, variables
+from workflows.expressions import template_expressions
 from workflows.model import Step
 from workflows.sql import SqlEngine
 
@@ -28,14 +27,3 @@ def expressions(step: Step) -> Iterator[tuple[str, str]]:
         for text in template_expressions(step.call.with_):
             part = next(verb for verb in ("fetch", "lookup", "push") if getattr(step, verb))
             yield f"{part}.with", text
-
-
-def measure_references(step: Step) -> frozenset[str]:
-    """Names that this step's expressions read, apart from those of the run itself."""
-    names: set[str] = set()
-    for _, text in expressions(step):
-        try:
-            names |= variables(text)
-        except SluiceError:  # reported by validation, with its place
-            continue
-    return frozenset(names) - RUN_NAMES

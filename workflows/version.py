@@ -13,7 +13,7 @@ def canonical_json(data: Any) -> str:
 
 
 def definition_json(workflow: Workflow) -> dict[str, Any]:
-    """The definition as plain data; parts that were left out stay left out, so adding features changes no hash."""
+    """The definition as plain data. Parts left out stay left out, so that new features change no hash."""
     return workflow.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 

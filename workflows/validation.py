@@ -1,0 +1,131 @@
+"""Reads and checks a definition: all faults at once, each with path, line, code and a hint."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from kernel.errors import Fault, InvalidDefinition
+from kernel.verbs import SideEffect, Verb
+from workflows.catalogue import Catalogue
+from workflows.document import Document, read_document
+from workflows.flow import Flow
+from workflows.leaks import secret_literals
+from workflows.model import Input, Step, Workflow
+from workflows.planning import Plan, make_plan
+from workflows.shape import read_shape
+from workflows.sql import SqlEngine
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome: a workflow and its plan when nothing is wrong, and everything worth saying."""
+
+    workflow: Workflow | None
+    plan: Plan | None
+    faults: tuple[Fault, ...]
+
+    @property
+    def errors(self) -> tuple[Fault, ...]:
+        """Faults that forbid publishing."""
+        return tuple(fault for fault in self.faults if fault.severity == "error")
+
+    def require(self) -> tuple[Workflow, Plan]:
+        """The workflow and plan; `InvalidDefinition` with all faults when there are errors."""
+        if self.errors or self.workflow is None or self.plan is None:
+            count = len(self.errors)
+            raise InvalidDefinition(
+                f"The definition has {count} fault{'s' if count != 1 else ''}.", faults=self.faults
+            )
+        return self.workflow, self.plan
+
+
+def validate(text: str, catalogue: Catalogue, engine: SqlEngine) -> Checked:
+    """Check a definition in YAML or JSON against its shape, its own references and the catalogue."""
+    document = read_document(text)
+    faults = list(document.faults)
+    workflow = None
+    if document.data is not None:
+        faults += _leaks(document)
+        workflow, unread, wrong = read_shape(document)
+        faults += wrong
+        if workflow is not None:
+            faults += _own_faults(workflow, document)
+            flow = Flow(workflow, document, catalogue, engine, columns=dict.fromkeys(unread))
+            faults += flow.faults()
+    faults.sort(key=lambda fault: (fault.line or 0, fault.path))
+    sound = workflow is not None and not any(fault.severity == "error" for fault in faults)
+    plan = make_plan(workflow, engine) if sound and workflow is not None else None
+    return Checked(workflow, plan, tuple(faults))
+
+
+def _leaks(document: Document) -> Iterator[Fault]:
+    for path in secret_literals(document.data):
+        yield document.fault(
+            path,
+            "secret_literal",
+            "This looks like a credential.",
+            "Keep it in the vault and name it in the connector.",
+        )
+
+
+def _own_faults(workflow: Workflow, document: Document) -> Iterator[Fault]:
+    counts = Counter(step.key for step in workflow.steps)
+    for index, step in enumerate(workflow.steps):
+        if counts[step.key] > 1:
+            said = f"The step key {step.key!r} is used {counts[step.key]} times."
+            yield document.fault(
+                ("steps", index, "key"), "duplicate_step", said, "Give each step its own key."
+            )
+    for name, given in workflow.inputs.items():
+        if given.default is not None and not _is_of_type(given):
+            said = f"The default of {name!r} is not a {given.type}."
+            yield document.fault(("inputs", name, "default"), "invalid_default", said)
+    yield from _order_warnings(workflow.steps, document)
+
+
+def _order_warnings(steps: list[Step], document: Document) -> Iterator[Fault]:
+    written: str | None = None
+    for index, step in enumerate(steps):
+        if step.verb is Verb.GOVERN and written:
+            yield document.fault(
+                ("steps", index), "write_before_govern", f"{written!r} writes before {step.key!r} decides.",
+                "Put the govern step first if it guards that write.", "warning",
+            )  # fmt: skip
+        if step.verb.side_effect is SideEffect.WRITE:
+            written = step.key
+
+
+def _is_of_type(given: Input) -> bool:
+    try:
+        parse_input(given.type, given.default)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_input(kind: str, value: Any) -> Any:
+    """An input's value in its Python type; `ValueError` when it is not. Floats are never money."""
+    if kind == "boolean" and isinstance(value, bool):
+        return value
+    if kind == "integer" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind == "text" and isinstance(value, str):
+        return value
+    if kind == "date" and isinstance(value, str):
+        return date.fromisoformat(value)
+    if kind == "decimal" and isinstance(value, str | int) and not isinstance(value, bool):
+        return _finite(value)
+    raise ValueError(f"not a {kind}")
+
+
+def _finite(value: str | int) -> Decimal:
+    try:
+        number = Decimal(value)
+    except InvalidOperation as exc:
+        raise ValueError("not a decimal") from exc
+    if not number.is_finite():
+        raise ValueError("not a finite decimal")
+    return number

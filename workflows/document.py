@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
@@ -124,3 +125,11 @@ def at(data: Any, path: Pointer) -> Any:
         else:
             return None
     return data
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint that names what the author may have meant."""
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Known: {', '.join(sorted(known)) or 'none'}."

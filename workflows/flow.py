@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,11 +10,12 @@ from kernel.errors import Fault, SluiceError
 from kernel.records import Column, ColumnKind, Records
 from kernel.verbs import Verb
 from workflows.catalogue import Catalogue, OperationInfo
-from workflows.document import Document, Pointer, at
+from workflows.document import Document, Pointer, at, nearest
 from workflows.expressions import evaluate, fill, template_expressions, variables
 from workflows.model import Call, Step, Workflow
 from workflows.objects import ObjectType
 from workflows.references import RUN_NAMES, expressions
+from workflows.shape import Shape
 from workflows.sql import SqlEngine
 
 type Columns = tuple[Column, ...]
@@ -33,19 +33,12 @@ _RUN_SAMPLE = {
 }
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """A hint that names what the author may have meant."""
-    close = get_close_matches(name, known, n=1)
-    if close:
-        return f"Did you mean {close[0]!r}?"
-    return f"Known: {', '.join(sorted(known)) or 'none'}."
-
-
 @dataclass
 class Flow:
     """State of the walk: what each step so far yields. `None` columns mean "not known before it runs"."""
 
     workflow: Workflow
+    shape: Shape
     document: Document
     catalogue: Catalogue
     engine: SqlEngine
@@ -54,7 +47,8 @@ class Flow:
 
     def faults(self) -> Iterator[Fault]:
         """Walk the steps in order and yield every fault."""
-        for index, step in enumerate(self.workflow.steps):
+        self.columns.update(dict.fromkeys(self.shape.unread))
+        for index, step in zip(self.shape.positions, self.workflow.steps, strict=True):
             here: Pointer = ("steps", index)
             yield from self._expression_faults(step, here)
             yield from self._verb_check(step)(step, (*here, str(step.verb)))

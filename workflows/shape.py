@@ -1,15 +1,14 @@
 """Plain data into the model. What does not fit is reported and left out, and the rest is checked too."""
 
 import copy
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kernel.errors import Fault
-from workflows.document import Document, Pointer, at
-from workflows.flow import nearest
+from workflows.document import Document, Pointer, at, nearest
 from workflows.model import Workflow
 
 _ROUNDS = 4
@@ -17,49 +16,65 @@ _ROUNDS = 4
 _UNIT_DEPTH = 2
 
 
-def read_shape(document: Document) -> tuple[Workflow | None, list[str], list[Fault]]:
-    """The workflow as far as it can be read, the keys of steps left out, and what is wrong."""
+@dataclass
+class Shape:
+    """What could be read: `positions` are step indexes in the document, `unread` keys of steps left out."""
+
+    workflow: Workflow | None = None
+    positions: list[int] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def read_shape(document: Document) -> Shape:
+    """Read as much of the document as fits the model."""
+    shape = Shape()
     if not isinstance(document.data, dict):
-        fault = document.fault((), "not_a_mapping", "A definition is a mapping.", "Start with `workflow:`.")
-        return None, [], [fault]
-    data, faults, unread = copy.deepcopy(document.data), [], []
+        shape.faults.append(
+            document.fault((), "not_a_mapping", "A definition is a mapping.", "Start with `workflow:`.")
+        )
+        return shape
+    data = copy.deepcopy(document.data)
+    steps = data.get("steps")
+    shape.positions = list(range(len(steps))) if isinstance(steps, list) else []
     for _ in range(_ROUNDS):
         try:
-            return Workflow.model_validate(data), unread, faults
+            shape.workflow = Workflow.model_validate(data)
+            break
         except ValidationError as exc:
-            errors = exc.errors()
-            if not unread:
-                faults += [_fault(error, document) for error in errors]
-            unread += _prune(data, errors)
-    return None, unread, faults
+            errors = [(_original(_path(error), shape.positions), error) for error in exc.errors()]
+            shape.faults += [_fault(path, error, document) for path, error in errors]
+            _prune(data, exc.errors(), shape)
+    return shape
 
 
-def _prune(data: dict[str, Any], errors: list[ErrorDetails]) -> list[str]:
+def _original(path: Pointer, positions: list[int]) -> Pointer:
+    if len(path) > 1 and path[0] == "steps" and isinstance(path[1], int):
+        return ("steps", positions[path[1]], *path[2:])
+    return path
+
+
+def _prune(data: dict[str, Any], errors: list[ErrorDetails], shape: Shape) -> None:
     """Take out what the errors name: an unknown key alone, otherwise the step or input around it."""
     places = {_path(e) if e["type"] == "extra_forbidden" else _path(e)[:_UNIT_DEPTH] for e in errors}
-    dropped = [str(step.get("key")) for step in _steps_at(data, places)]
     for path in sorted(places, key=lambda path: [str(part).zfill(6) for part in path], reverse=True):
         parent = at(data, path[:-1])
         if isinstance(parent, dict):
             parent.pop(path[-1], None)
         elif isinstance(parent, list) and isinstance(path[-1], int) and path[-1] < len(parent):
-            del parent[path[-1]]
-    return dropped
-
-
-def _steps_at(data: dict[str, Any], places: set[Pointer]) -> Iterator[dict[str, Any]]:
-    for path in places:
-        step = at(data, path) if len(path) == _UNIT_DEPTH and path[0] == "steps" else None
-        if isinstance(step, dict):
-            yield step
+            dropped = parent.pop(path[-1])
+            if path[0] == "steps":
+                shape.positions.pop(path[-1])
+                shape.unread += (
+                    [str(dropped["key"])] if isinstance(dropped, dict) and "key" in dropped else []
+                )
 
 
 def _path(error: ErrorDetails) -> Pointer:
     return tuple("with" if part == "with_" else part for part in error["loc"] if part != "[key]")
 
 
-def _fault(error: ErrorDetails, document: Document) -> Fault:
-    path = _path(error)
+def _fault(path: Pointer, error: ErrorDetails, document: Document) -> Fault:
     name = str(path[-1]) if path else ""
     if error["type"] == "extra_forbidden":
         hint = nearest(name, _known_keys(path[:-1]))
@@ -81,11 +96,11 @@ def _known_keys(path: Pointer) -> list[str]:
     for part in path:
         if model is None or isinstance(part, int):
             continue
-        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        model = _model_in(field.annotation) if field else None
+        found = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
+        model = _model_in(found.annotation) if found else None
     if model is None:
         return []
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return [known.alias or name for name, known in model.model_fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -15,7 +15,7 @@ from workflows.flow import Flow
 from workflows.leaks import secret_literals
 from workflows.model import Input, Step, Workflow
 from workflows.planning import Plan, make_plan
-from workflows.shape import read_shape
+from workflows.shape import Shape, read_shape
 from workflows.sql import SqlEngine
 
 
@@ -49,12 +49,11 @@ def validate(text: str, catalogue: Catalogue, engine: SqlEngine) -> Checked:
     workflow = None
     if document.data is not None:
         faults += _leaks(document)
-        workflow, unread, wrong = read_shape(document)
-        faults += wrong
-        if workflow is not None:
-            faults += _own_faults(workflow, document)
-            flow = Flow(workflow, document, catalogue, engine, columns=dict.fromkeys(unread))
-            faults += flow.faults()
+        shape = read_shape(document)
+        faults += shape.faults
+        if (workflow := shape.workflow) is not None:
+            faults += _own_faults(workflow, shape, document)
+            faults += Flow(workflow, shape, document, catalogue, engine).faults()
     faults.sort(key=lambda fault: (fault.line or 0, fault.path))
     sound = workflow is not None and not any(fault.severity == "error" for fault in faults)
     plan = make_plan(workflow, engine) if sound and workflow is not None else None
@@ -71,9 +70,10 @@ def _leaks(document: Document) -> Iterator[Fault]:
         )
 
 
-def _own_faults(workflow: Workflow, document: Document) -> Iterator[Fault]:
+def _own_faults(workflow: Workflow, shape: Shape, document: Document) -> Iterator[Fault]:
     counts = Counter(step.key for step in workflow.steps)
-    for index, step in enumerate(workflow.steps):
+    placed = list(zip(shape.positions, workflow.steps, strict=True))
+    for index, step in placed:
         if counts[step.key] > 1:
             said = f"The step key {step.key!r} is used {counts[step.key]} times."
             yield document.fault(
@@ -83,12 +83,12 @@ def _own_faults(workflow: Workflow, document: Document) -> Iterator[Fault]:
         if given.default is not None and not _is_of_type(given):
             said = f"The default of {name!r} is not a {given.type}."
             yield document.fault(("inputs", name, "default"), "invalid_default", said)
-    yield from _order_warnings(workflow.steps, document)
+    yield from _order_warnings(placed, document)
 
 
-def _order_warnings(steps: list[Step], document: Document) -> Iterator[Fault]:
+def _order_warnings(placed: list[tuple[int, Step]], document: Document) -> Iterator[Fault]:
     written: str | None = None
-    for index, step in enumerate(steps):
+    for index, step in placed:
         if step.verb is Verb.GOVERN and written:
             yield document.fault(
                 ("steps", index), "write_before_govern", f"{written!r} writes before {step.key!r} decides.",

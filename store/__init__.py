@@ -1,0 +1,1 @@
+"""Persistence: PostgreSQL tables and named queries, blobs, the vault and sealed context."""

@@ -1,0 +1,82 @@
+"""Sealed pipeline context between a run's segments: compressed, encrypted under the run's own key."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from kernel.errors import NotFound
+from kernel.records import Column
+from store.blobs import CONTEXT, Blobs
+from store.database import Database
+from store.envelope import Envelope
+from store.runs import context_key, set_context_key
+from workflows.context import StepOutput
+from workflows.rows import from_json, to_json
+
+
+class ContextStore:
+    """Saves and loads what later segments need. One blob per segment and attempt-independent name."""
+
+    def __init__(self, blobs: Blobs, envelope: Envelope) -> None:
+        self._blobs = blobs
+        self._envelope = envelope
+
+    def save(
+        self, database: Database, run_id: UUID, segment: int, outputs: Mapping[str, StepOutput], actor: str
+    ) -> None:
+        """Seal the records of these steps. Saving twice replaces: a repeated segment computes the same."""
+        if not outputs:
+            return
+        with database.transaction(actor) as connection:
+            key = context_key(connection, run_id)
+            key = key or set_context_key(connection, run_id, self._envelope.new_wrapped_key())
+        name = _name(run_id, segment)
+        sealed = self._envelope.seal(key, _encode(outputs), name)
+        self._blobs.write(CONTEXT, name, sealed, overwrite=True)
+
+    def load(self, database: Database, run_id: UUID, segment: int) -> dict[str, StepOutput]:
+        """What the segment before `segment` left; empty when it left nothing."""
+        with database.reading() as connection:
+            key = context_key(connection, run_id)
+        if segment == 0 or key is None:
+            return {}
+        name = _name(run_id, segment - 1)
+        try:
+            sealed = self._blobs.read(CONTEXT, name)
+        except NotFound:
+            return {}
+        return _decode(self._envelope.open(key, sealed, name))
+
+    def destroy(self, run_id: UUID) -> None:
+        """Delete the run's blobs; the caller clears the wrapped key in its own transaction."""
+        self._blobs.delete_prefix(CONTEXT, f"{run_id}/")
+
+
+def _name(run_id: UUID, segment: int) -> str:
+    return f"{run_id}/segment-{segment:04}"
+
+
+def _encode(outputs: Mapping[str, StepOutput]) -> bytes:
+    parts = {key: _part(output) for key, output in outputs.items()}
+    return zlib.compress(json.dumps(parts, separators=(",", ":")).encode(), level=3)
+
+
+def _part(output: StepOutput) -> dict[str, Any]:
+    assert output.records is not None
+    return {
+        "columns": [[column.name, column.type] for column in output.records.columns],
+        "rows": to_json(output.records),
+        "sensitive": sorted(output.sensitive),
+    }
+
+
+def _decode(plain: bytes) -> dict[str, StepOutput]:
+    parts = json.loads(zlib.decompress(plain))
+    return {key: _output(part) for key, part in parts.items()}
+
+
+def _output(part: Mapping[str, Any]) -> StepOutput:
+    columns = tuple(Column.parse(name, kind) for name, kind in part["columns"])
+    return StepOutput(records=from_json(columns, part["rows"]), sensitive=frozenset(part["sensitive"]))

@@ -1,0 +1,62 @@
+"""The unit of work: short transactions that say who acts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from kernel.errors import Unavailable
+from kernel.secrets import Secret
+
+
+class Database:
+    """The application's connection pool. Small on purpose: instances x processes x pool meet one server."""
+
+    def __init__(self, url: Secret, pool_size: int = 4) -> None:
+        self._engine: Engine = create_engine(
+            url.reveal(),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 5, "application_name": "sluice"},
+        )
+
+    @contextmanager
+    def transaction(self, actor: str) -> Iterator[Connection]:
+        """One transaction in the name of `actor`, which the transition recorder writes down.
+
+        Raises `Unavailable` when the server cannot be reached or goes away.
+        """
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(text("SELECT set_config('sluice.actor', :actor, true)"), {"actor": actor})
+                yield connection
+        except OperationalError as exc:
+            raise self._unavailable() from exc
+        except DBAPIError as exc:
+            if exc.connection_invalidated:
+                raise self._unavailable() from exc
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read-only transaction."""
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(text("SET TRANSACTION READ ONLY"))
+                yield connection
+        except OperationalError as exc:
+            raise self._unavailable() from exc
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _unavailable(self) -> Unavailable:
+        where = f"{self._engine.url.host}:{self._engine.url.port}/{self._engine.url.database}"
+        return Unavailable(
+            f"The database at {where} does not answer; check the server and the setting DATABASE_URL.",
+            retry_after=5,
+        )

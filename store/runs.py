@@ -1,0 +1,166 @@
+"""Workflow runs and their tasks. Every state change is one compare-and-set guarded by the state table."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, select, tuple_
+
+from kernel.errors import Conflict, NotFound
+from kernel.ids import new_id
+from store.tables import task_run, workflow_run, workflow_version
+from workflows.states import RunState, TaskState, predecessors
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run. `failure` and `totals` are JSON; `version` is the number people see."""
+
+    id: UUID
+    workflow: str
+    version_id: UUID
+    version: int
+    environment: str
+    state: RunState
+    inputs: Mapping[str, Any]
+    requested_by: str
+    reason: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    failure: Mapping[str, Any] | None
+    totals: list[Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One step of one run."""
+
+    id: UUID
+    run_id: UUID
+    step_key: str
+    position: int
+    verb: str
+    state: TaskState
+    attempt: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    counts: Mapping[str, int] | None
+    measures: Mapping[str, Any] | None
+    failure: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """What a run list may be narrowed to."""
+
+    workflow: str | None = None
+    state: RunState | None = None
+    before: tuple[datetime, UUID] | None = None
+
+
+def _runs() -> Select[Any]:
+    columns = [column for column in workflow_run.c if column.name != "context_key"]
+    joined = workflow_run.join(workflow_version, workflow_run.c.version_id == workflow_version.c.id)
+    return select(*columns, workflow_version.c.number.label("version")).select_from(joined)
+
+
+def _run(row: Any) -> RunRow:
+    return RunRow(**{**row._mapping, "state": RunState(row.state)})
+
+
+def insert_run(connection: Connection, run: Mapping[str, Any], steps: Iterable[tuple[str, str]]) -> None:
+    """Write a PENDING run and one PENDING task for each (step key, verb)."""
+    connection.execute(workflow_run.insert().values(state=RunState.PENDING, **run))
+    rows = [
+        {"id": new_id(), "run_id": run["id"], "step_key": key, "position": position, "verb": verb,
+         "state": TaskState.PENDING}
+        for position, (key, verb) in enumerate(steps)
+    ]  # fmt: skip
+    connection.execute(task_run.insert(), rows)
+
+
+def get_run(connection: Connection, run_id: UUID) -> RunRow:
+    """The run; `NotFound` when there is none."""
+    row = connection.execute(_runs().where(workflow_run.c.id == run_id)).first()
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return _run(row)
+
+
+def list_runs(connection: Connection, wanted: RunFilter, limit: int) -> list[RunRow]:
+    """Runs that match, newest first."""
+    query = _runs().order_by(workflow_run.c.created_at.desc(), workflow_run.c.id.desc()).limit(limit)
+    if wanted.workflow:
+        query = query.where(workflow_run.c.workflow == wanted.workflow)
+    if wanted.state:
+        query = query.where(workflow_run.c.state == wanted.state)
+    if wanted.before:
+        query = query.where(tuple_(workflow_run.c.created_at, workflow_run.c.id) < tuple_(*wanted.before))
+    return [_run(row) for row in connection.execute(query)]
+
+
+def move_run(connection: Connection, run_id: UUID, state: RunState, **values: Any) -> bool:
+    """Compare-and-set a run into `state` with further column values; False when the table forbids it now."""
+    table = workflow_run
+    allowed = table.c.state.in_(predecessors(state))
+    moved = connection.execute(
+        table.update().where(table.c.id == run_id, allowed).values(state=state, **values)
+    )
+    return moved.rowcount == 1
+
+
+def context_key(connection: Connection, run_id: UUID) -> bytes | None:
+    """The run's wrapped context key, if it still has one."""
+    key: bytes | None = connection.scalar(
+        select(workflow_run.c.context_key).where(workflow_run.c.id == run_id)
+    )
+    return key
+
+
+def set_context_key(connection: Connection, run_id: UUID, wrapped: bytes) -> bytes:
+    """Store the wrapped key unless one is there; return the one that counts."""
+    table = workflow_run
+    connection.execute(
+        table.update().where(table.c.id == run_id, table.c.context_key.is_(None)).values(context_key=wrapped)
+    )
+    stored = context_key(connection, run_id)
+    if stored is None:
+        raise Conflict(f"The run {run_id} is not there any more.")
+    return stored
+
+
+def get_tasks(connection: Connection, run_id: UUID) -> list[TaskRow]:
+    """The run's tasks in step order."""
+    query = select(task_run).where(task_run.c.run_id == run_id).order_by(task_run.c.position)
+    rows = connection.execute(query)
+    return [TaskRow(**{**row._mapping, "state": TaskState(row.state)}) for row in rows]
+
+
+def move_task(connection: Connection, run_id: UUID, step_key: str, state: TaskState, **values: Any) -> bool:
+    """Compare-and-set a task into `state` with further column values; False when the table forbids it now."""
+    table = task_run
+    mine = (table.c.run_id == run_id) & (table.c.step_key == step_key)
+    allowed = table.c.state.in_(predecessors(state))
+    return connection.execute(table.update().where(mine, allowed).values(state=state, **values)).rowcount == 1
+
+
+def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetime) -> bool:
+    """PENDING or FAILED becomes RUNNING with one more attempt; a task that runs already gains an attempt."""
+    table = task_run
+    mine = (table.c.run_id == run_id) & (table.c.step_key == step_key)
+    startable = table.c.state.in_([*predecessors(TaskState.RUNNING), TaskState.RUNNING])
+    values = {"state": TaskState.RUNNING, "attempt": table.c.attempt + 1, "started_at": now}
+    return connection.execute(table.update().where(mine, startable).values(values)).rowcount == 1
+
+
+def finish_tasks(connection: Connection, run_id: UUID, state: TaskState, now: datetime) -> int:
+    """Move every task that may go to `state` (SKIPPED, CANCELLED) there; returns how many."""
+    table = task_run
+    allowed = table.c.state.in_(predecessors(state))
+    moved = connection.execute(
+        table.update().where(table.c.run_id == run_id, allowed).values(state=state, finished_at=now)
+    )
+    return moved.rowcount

@@ -1,0 +1,194 @@
+"""The tables of schema `sluice`, as SQLAlchemy Core. Migrations build them; a test compares the two."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
+
+SCHEMA = "sluice"
+metadata = MetaData(schema=SCHEMA)
+_time = TIMESTAMP(timezone=True)
+
+workflow = Table(
+    "workflow",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("active_version", Integer, nullable=False),
+    Column("created_at", _time, nullable=False),
+    Column("updated_at", _time, nullable=False),
+)
+
+workflow_version = Table(
+    "workflow_version",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("workflow", Text, ForeignKey("sluice.workflow.key"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("definition", JSONB, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("plan", JSONB, nullable=False),
+    Column("published_by", Text, nullable=False),
+    Column("published_at", _time, nullable=False),
+    UniqueConstraint("workflow", "number", name="workflow_version_number_key"),
+    UniqueConstraint("workflow", "hash", name="workflow_version_hash_key"),
+)
+
+_RUN_STATES = "state IN ('PENDING','RUNNING','SUSPENDED','SUCCEEDED','FAILED','CANCELLED')"
+_TASK_STATES = "state IN ('PENDING','RUNNING','SUSPENDED','SUCCEEDED','FAILED','CANCELLED','SKIPPED')"
+_POSTING_STATES = "state IN ('INTENDED','SENT','CONFIRMED','REJECTED','IN_DOUBT')"
+
+workflow_run = Table(
+    "workflow_run",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("workflow", Text, nullable=False),
+    Column("version_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_version.id"), nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("inputs", JSONB, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("created_at", _time, nullable=False),
+    Column("started_at", _time),
+    Column("finished_at", _time),
+    Column("failure", JSONB),
+    Column("totals", JSONB),
+    # The run's context key, wrapped by the key-encryption key. Null once the run has finished.
+    Column("context_key", LargeBinary),
+    CheckConstraint(_RUN_STATES, name="workflow_run_state_check"),
+    Index("workflow_run_created", "created_at", "id"),
+    Index("workflow_run_workflow", "workflow", "created_at"),
+    Index("workflow_run_state", "state", "created_at"),
+)
+
+task_run = Table(
+    "task_run",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id"), nullable=False),
+    Column("step_key", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("started_at", _time),
+    Column("finished_at", _time),
+    Column("counts", JSONB),
+    Column("measures", JSONB),
+    Column("failure", JSONB),
+    CheckConstraint(_TASK_STATES, name="task_run_state_check"),
+    UniqueConstraint("run_id", "step_key", name="task_run_step_key"),
+)
+
+state_transition = Table(
+    "state_transition",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", UUID(as_uuid=True), nullable=False),
+    Column("before", Text),
+    Column("after", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", _time, nullable=False),
+    Index("state_transition_entity", "entity_id", "id"),
+)
+
+posting = Table(
+    "posting",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("idempotency_key", Text, nullable=False),
+    Column("connector", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    # Who works on it: the run, its step, and one token per execution of the activity.
+    Column("run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id"), nullable=False),
+    Column("step_key", Text, nullable=False),
+    Column("claim", UUID(as_uuid=True), nullable=False),
+    Column("external_id", Text),
+    Column("reason", Text),
+    Column("created_at", _time, nullable=False),
+    Column("updated_at", _time, nullable=False),
+    CheckConstraint(_POSTING_STATES, name="posting_state_check"),
+    UniqueConstraint("idempotency_key", name="posting_idempotency_key_key"),
+    Index("posting_run", "run_id", "step_key", "state"),
+)
+
+connector = Table(
+    "connector",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("system", Text, nullable=False),
+    Column("settings", JSONB, nullable=False),
+    Column("secrets", JSONB, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", _time, nullable=False),
+    Column("updated_at", _time, nullable=False),
+)
+
+business_object_type = Table(
+    "business_object_type",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("schema", JSONB, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", _time, nullable=False),
+    Column("updated_at", _time, nullable=False),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id"), nullable=False),
+    Column("step_key", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("faults", JSONB, nullable=False),
+    # The record itself, sealed: it may hold personal data and outlives its run.
+    Column("payload", LargeBinary, nullable=False),
+    Column("created_at", _time, nullable=False),
+    UniqueConstraint("run_id", "step_key", "digest", name="dead_letter_record_key"),
+)
+
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("stream", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("at", _time, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    UniqueConstraint("stream", "sequence", name="audit_event_sequence_key"),
+)
+
+idempotency_record = Table(
+    "idempotency_record",
+    metadata,
+    Column("actor", Text, primary_key=True),
+    Column("operation", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("result", JSONB, nullable=False),
+    Column("created_at", _time, nullable=False),
+)

@@ -1,0 +1,106 @@
+"""Workflows and their immutable versions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from kernel.errors import NotFound
+from kernel.ids import new_id
+from store.tables import workflow, workflow_version
+
+
+@dataclass(frozen=True)
+class Version:
+    """One published definition with its plan."""
+
+    id: UUID
+    workflow: str
+    number: int
+    hash: str
+    definition: Mapping[str, Any]
+    source: str
+    plan: Mapping[str, Any]
+    published_by: str
+    published_at: datetime
+
+
+@dataclass(frozen=True)
+class WorkflowRow:
+    """A workflow as lists show it."""
+
+    key: str
+    name: str
+    active_version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def _version(row: Row[Any]) -> Version:
+    return Version(**row._mapping)
+
+
+def publish(
+    connection: Connection, key: str, name: str, new: Mapping[str, Any], now: datetime
+) -> tuple[Version, bool]:
+    """Store a definition as the next version, and make it the active one; the same hash is stored once.
+
+    `new` has hash, definition, source, plan and published_by. Returns the version and whether it is new.
+    """
+    # Two publishers of the same workflow must not take the same number.
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:key))"), {"key": f"workflow:{key}"})
+    table = workflow_version
+    found = connection.execute(
+        select(table).where(table.c.workflow == key, table.c.hash == new["hash"])
+    ).first()
+    made = found is None
+    highest = connection.scalar(select(func.max(table.c.number)).where(table.c.workflow == key)) or 0
+    number = highest + 1 if found is None else found.number
+    statement = insert(workflow).values(
+        key=key, name=name, active_version=number, created_at=now, updated_at=now
+    )
+    values = {"name": name, "active_version": number, "updated_at": now}
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+    if found is None:
+        row = {"id": new_id(), "workflow": key, "number": number, "published_at": now, **new}
+        found = connection.execute(table.insert().values(row).returning(table)).one()
+    return _version(found), made
+
+
+def active_version(connection: Connection, key: str) -> Version:
+    """The version that new runs use; `NotFound` when there is no such workflow."""
+    joined = workflow_version.join(
+        workflow,
+        (workflow.c.key == workflow_version.c.workflow)
+        & (workflow.c.active_version == workflow_version.c.number),
+    )
+    row = connection.execute(
+        select(workflow_version).select_from(joined).where(workflow.c.key == key)
+    ).first()
+    if row is None:
+        raise NotFound(f"There is no workflow {key!r}; publish it first.")
+    return _version(row)
+
+
+def version_by_id(connection: Connection, version_id: UUID) -> Version:
+    """The version of that id."""
+    return _version(
+        connection.execute(select(workflow_version).where(workflow_version.c.id == version_id)).one()
+    )
+
+
+def list_workflows(connection: Connection, after: str, limit: int) -> list[WorkflowRow]:
+    """Workflows by key, after the given one."""
+    query = select(workflow).where(workflow.c.key > after).order_by(workflow.c.key).limit(limit)
+    return [WorkflowRow(**row._mapping) for row in connection.execute(query)]
+
+
+def list_versions(connection: Connection, key: str) -> list[Version]:
+    """All versions of a workflow, newest first."""
+    table = workflow_version
+    query = select(table).where(table.c.workflow == key).order_by(table.c.number.desc())
+    return [_version(row) for row in connection.execute(query)]

@@ -1,0 +1,179 @@
+"""Azurite, Microsoft's Azure Storage emulator: blobs, queues and tables on loopback ports.
+
+It has an account of its own with a random key, never the well-known development account: a program that was
+meant for another Azurite cannot write here by mistake. Azurite writes its index to disk every 5 seconds and
+when it is stopped in order, so killing Azurite itself (not its user) can lose the last seconds.
+"""
+
+import base64
+import hashlib
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from kernel.errors import Unavailable
+from localhost.services import daemon
+from localhost.services.filelock import locked
+from localhost.services.node import Node, find_node
+from localhost.services.ports import LOOPBACK, free_port, is_free, listens
+from localhost.services.valuefile import ValueFile
+
+_PARTS = ("blob", "queue", "table")
+_LOCK = Path(__file__).parent / "npm"
+_PROGRAM = Path("node_modules/azurite/dist/src/azurite.js")
+_START_SECONDS = 60
+_ATTEMPTS = 3
+
+
+class Azurite:
+    """The Azurite of one state folder."""
+
+    def __init__(self, project_root: Path, state_dir: Path, keys: ValueFile, ports: ValueFile) -> None:
+        self._project_root = project_root
+        self._data = state_dir / "azurite"
+        self._log = state_dir / "azurite.log"
+        self._keys = keys
+        self._ports = ports
+        self._process: psutil.Process | None = None
+        self.started = False
+
+    @property
+    def connection_string(self) -> str:
+        """For the Azure SDKs; holds the account key."""
+        endpoints = ";".join(
+            f"{part.capitalize()}Endpoint=http://{LOOPBACK}:{self._port(part)}/{self._account()}"
+            for part in _PARTS
+        )
+        account = f"AccountName={self._account()};AccountKey={self._key()}"
+        return f"DefaultEndpointsProtocol=http;{account};{endpoints};"
+
+    def start(self, progress: Callable[[str], None]) -> None:
+        """Have Azurite running on ports that are its own. Raises `Unavailable`."""
+        self._process = self._running()
+        if self._process is None:
+            node = find_node(self._project_root, progress)
+            program = _installed(self._project_root, node, progress)
+            self._data.mkdir(exist_ok=True)
+            self._process = self._launch(node, program)
+            self.started = True
+            self._check_key()
+        progress(
+            f"Azurite {'started' if self.started else 'found running'} on {LOOPBACK}:{self._port('blob')}."
+        )
+
+    def stop(self) -> None:
+        """End Azurite; it saves its data first."""
+        if self._process is not None:
+            daemon.end(self._process, signal.SIGTERM)
+        self._process, self.started = None, False
+
+    def _account(self) -> str:
+        return self._keys.recall("azurite_account", lambda: f"sluice{secrets.token_hex(4)}")
+
+    def _key(self) -> str:
+        return self._keys.recall("azurite_key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+
+    def _port(self, part: str) -> int:
+        return int(self._ports.recall(f"azurite_{part}", lambda: str(free_port())))
+
+    def _running(self) -> psutil.Process | None:
+        """The live Azurite of our data folder, if it is usable; one that is not is ended."""
+        found = None
+        for process in daemon.own_processes("node"):
+            if not self._is_ours(process):
+                continue
+            if listens(process, [self._port(part) for part in _PARTS]) and self._accepts_key():
+                found = process
+            else:
+                daemon.end(process, signal.SIGTERM)
+        return found
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            command = process.cmdline()
+            ours = process.uids().real == psutil.Process().uids().real
+        except psutil.Error:
+            return False
+        return ours and str(_PROGRAM) in " ".join(command) and str(self._data) in command
+
+    def _launch(self, node: Node, program: Path) -> psutil.Process:
+        for attempt in range(1, _ATTEMPTS + 1):
+            for part in _PARTS:
+                if not is_free(self._port(part)):
+                    self._ports.keep(f"azurite_{part}", str(free_port()))
+            try:
+                return self._launch_once(node, program)
+            except Unavailable:
+                # Only somebody taking a port between our check and the start is worth another try.
+                if attempt == _ATTEMPTS or all(is_free(self._port(part)) for part in _PARTS):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _launch_once(self, node: Node, program: Path) -> psutil.Process:
+        ports = [self._port(part) for part in _PARTS]
+        command: list[str | Path] = [node.program, program, "--location", self._data]
+        for part, port in zip(_PARTS, ports, strict=True):
+            command += [f"--{part}Host", LOOPBACK, f"--{part}Port", str(port)]
+        command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        environment = {**node.environment(), "AZURITE_ACCOUNTS": f"{self._account()}:{self._key()}"}
+        environment.pop("AZURITE_DB", None)  # would move the data into somebody's SQL database
+        server = daemon.launch(command, log=self._log, environment=environment)
+        daemon.wait_ready(
+            server, lambda: listens(server, ports), name="Azurite", log=self._log, within=_START_SECONDS
+        )
+        return server
+
+    def _check_key(self) -> None:
+        if not self._accepts_key():
+            raise Unavailable(
+                f"Azurite on port {self._port('blob')} does not accept its own account key. "
+                f"{daemon.last_lines(self._log)}"
+            )
+
+    def _accepts_key(self) -> bool:
+        # Imported late: half a second that can pass while Azurite starts.
+        from azure.core.exceptions import AzureError
+        from azure.storage.blob import BlobServiceClient
+
+        try:
+            with BlobServiceClient.from_connection_string(self.connection_string, retry_total=0) as client:
+                client.get_service_properties()
+        except AzureError:
+            return False
+        return True
+
+
+def _installed(project_root: Path, node: Node, progress: Callable[[str], None]) -> Path:
+    """Azurite's program, installed from the committed lock; once per content of that lock."""
+    tools = project_root / ".sluice" / "tools"
+    digest = hashlib.sha256((_LOCK / "package-lock.json").read_bytes()).hexdigest()[:12]
+    target = tools / f"azurite-{digest}"
+    with locked(tools / "azurite.lock", lambda: progress("Waiting for another process to install Azurite.")):
+        if not target.exists():
+            progress("Installing Azurite from npm (about 190 MB on disk, once).")
+            _install(node, target)
+    return target / _PROGRAM
+
+
+def _install(node: Node, target: Path) -> None:
+    draft = target.with_name("azurite.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(_LOCK, draft)
+    run = subprocess.run(
+        [*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+        cwd=draft,
+        env=node.environment(),
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode != 0 or not (draft / _PROGRAM).exists():
+        raise Unavailable(
+            f"Azurite could not be installed from npm: {run.stderr.strip()[-500:]} "
+            "Check the network and npm's registry setting, then try again."
+        )
+    draft.rename(target)

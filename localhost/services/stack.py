@@ -1,0 +1,95 @@
+"""The real services that Sluice needs on a developer's machine, started together and found again."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from localhost.services import databases
+from localhost.services.azurite import Azurite
+from localhost.services.filelock import locked
+from localhost.services.ports import LOOPBACK
+from localhost.services.postgres import PostgresServer
+from localhost.services.valuefile import ValueFile
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the services are. What holds a password does not show in the repr.
+
+    `database_url` is for the application role, `migration_url` for the role that owns the tables; both are
+    SQLAlchemy URLs.
+    """
+
+    database_url: str = field(repr=False)
+    migration_url: str = field(repr=False)
+    erp_host: str
+    erp_port: int
+    erp_database: str
+    erp_user: str
+    erp_password: str = field(repr=False)
+    storage_connection_string: str = field(repr=False)
+
+
+class Stack:
+    """PostgreSQL and Azurite for one project, with their data below `state_dir` (`<project>/.sluice`).
+
+    The services go on running when their starter dies; the next `start()` finds them and uses them.
+    """
+
+    def __init__(self, project_root: Path, state_dir: Path | None = None) -> None:
+        self._state_dir = (state_dir or project_root / ".sluice").resolve()
+        passwords = ValueFile(self._state_dir / "secrets.json")
+        ports = ValueFile(self._state_dir / "ports.json")
+        self.postgres = PostgresServer(self._state_dir, passwords, ports)
+        self.azurite = Azurite(project_root.resolve(), self._state_dir, passwords, ports)
+
+    def start(self, progress: Callable[[str], None] = lambda _text: None) -> Endpoints:
+        """Have both services running. `progress` gets one sentence per step, from one thread at a time.
+
+        Raises `kernel.errors.Unavailable` if one cannot be had; what was started before that is stopped.
+        """
+        say = _one_at_a_time(progress)
+        with locked(self._state_dir / "services.lock", lambda: say("Waiting for another start to finish.")):
+            try:
+                self._start_both(say)
+            except BaseException:
+                self.stop()
+                raise
+        return self._endpoints()
+
+    def stop(self) -> None:
+        """Stop what this object has started; services that it found running go on."""
+        for service in (self.azurite, self.postgres):
+            if service.started:
+                service.stop()
+
+    def _start_both(self, say: Callable[[str], None]) -> None:
+        with ThreadPoolExecutor(2, thread_name_prefix="services") as threads:
+            starting = [threads.submit(service.start, say) for service in (self.postgres, self.azurite)]
+        for start in starting:
+            start.result()
+
+    def _endpoints(self) -> Endpoints:
+        postgres = self.postgres
+        return Endpoints(
+            database_url=postgres.url("sluice", databases.APP),
+            migration_url=postgres.url("sluice", databases.OWNER),
+            erp_host=LOOPBACK,
+            erp_port=postgres.port,
+            erp_database="erp",
+            erp_user=databases.ERP,
+            erp_password=postgres.password(databases.ERP),
+            storage_connection_string=self.azurite.connection_string,
+        )
+
+
+def _one_at_a_time(progress: Callable[[str], None]) -> Callable[[str], None]:
+    lock = Lock()
+
+    def say(text: str) -> None:
+        with lock:
+            progress(text)
+
+    return say

@@ -1,0 +1,1 @@
+"""The host: loads a function app and serves its triggers the way `func start` does."""

@@ -1,0 +1,110 @@
+"""Durable work items to functions: the host's `Dispatcher`."""
+
+import asyncio
+import base64
+from collections.abc import Iterable
+
+from azure.functions.meta import Datum
+from durabletask.internal import helpers
+from durabletask.internal import orchestrator_service_pb2 as pb
+
+from localhost.host.durable import ActivityItem, ActivityOutcome
+from localhost.host.functions import ACTIVITY, ENTITY, ORCHESTRATION, Function
+from localhost.host.invocation import Invoker, child_trace
+from localhost.host.runtime import Result
+
+_NAME_PROPERTY = {ORCHESTRATION: "orchestration", ACTIVITY: "activity", ENTITY: "entityName"}
+_KIND = {ORCHESTRATION: "orchestrator", ACTIVITY: "activity", ENTITY: "entity"}
+
+
+class FunctionDispatcher:
+    """Finds the function a work item names, without regard to case, and runs it through the worker runtime.
+
+    At most `activities` and `orchestrations` run at a time (host.json `maxConcurrent...Functions`); entity batches
+    count as orchestrations. The rest wait in the order they came.
+    """
+
+    def __init__(
+        self, functions: Iterable[Function], invoker: Invoker, *, activities: int, orchestrations: int
+    ) -> None:
+        self._invoker = invoker
+        self._named: dict[str, dict[str, Function]] = {kind: {} for kind in _NAME_PROPERTY}
+        for function in functions:
+            kind = function.trigger.type
+            if kind in self._named and not function.unsupported:
+                name = function.trigger.properties.get(_NAME_PROPERTY[kind]) or function.name
+                self._named[kind][str(name).casefold()] = function
+        self._activity_slots = asyncio.Semaphore(activities)
+        self._turn_slots = asyncio.Semaphore(orchestrations)
+
+    def knows(self, kind: str, name: str) -> bool:
+        """Whether the app has a function of that trigger type under that name."""
+        return name.casefold() in self._named[kind]
+
+    async def orchestrate(self, name: str, request: bytes) -> bytes:
+        """See `durable.Dispatcher`."""
+        async with self._turn_slots:
+            failure, response = await self._run_encoded(ORCHESTRATION, name, request)
+        return _failed_turn(request, failure) if failure else response
+
+    async def run_entity_batch(self, name: str, request: bytes) -> bytes:
+        """See `durable.Dispatcher`."""
+        async with self._turn_slots:
+            failure, response = await self._run_encoded(ENTITY, name, request)
+        return pb.EntityBatchResult(failureDetails=failure).SerializeToString() if failure else response
+
+    async def run_activity(self, item: ActivityItem) -> ActivityOutcome:
+        """See `durable.Dispatcher`."""
+        function = self._named[ACTIVITY].get(item.name.casefold())
+        if function is None:
+            return ActivityOutcome(failure=self._unknown(ACTIVITY, item.name).SerializeToString())
+        trace = child_trace(item.trace_parent, item.trace_state)
+        async with self._activity_slots:
+            # No input arrives as null, which every function accepts.
+            result = await self._invoker.invoke(function, Datum(item.input or "null", "json"), trace=trace)
+        if not result.ok:
+            return ActivityOutcome(failure=failure_details(result).SerializeToString())
+        return ActivityOutcome(result=result.returned.value if result.returned else None)
+
+    async def _run_encoded(
+        self, kind: str, name: str, request: bytes
+    ) -> tuple[pb.TaskFailureDetails | None, bytes]:
+        function = self._named[kind].get(name.casefold())
+        if function is None:
+            return self._unknown(kind, name), b""
+        result = await self._invoker.invoke(function, Datum(base64.b64encode(request).decode(), "string"))
+        if not result.ok or result.returned is None:
+            return failure_details(result), b""
+        return None, base64.b64decode(result.returned.value)
+
+    def _unknown(self, kind: str, name: str) -> pb.TaskFailureDetails:
+        known = ", ".join(sorted(function.name for function in self._named[kind].values())) or "none"
+        return pb.TaskFailureDetails(
+            errorType="FunctionNotFound",
+            errorMessage=(
+                f"The function '{name}' doesn't exist, is disabled, or is not an {_KIND[kind]} function. "
+                f"Known {_KIND[kind]} functions: {known}."
+            ),
+            isNonRetriable=True,
+        )
+
+
+def failure_details(result: Result) -> pb.TaskFailureDetails:
+    """What a failed invocation tells the orchestration: type, message and trace of the function's own exception."""
+    if result.error is not None:
+        return helpers.new_failure_details(result.error)
+    # Failed outside the function, e.g. its result is not JSON: the last line of the trace is "type: message".
+    last = result.trace.strip().rpartition("\n")[2]
+    kind, _, message = last.partition(": ")
+    return pb.TaskFailureDetails(
+        errorType=kind or "InvocationFailed",
+        errorMessage=message or result.error_text or "The function failed.",
+    )
+
+
+def _failed_turn(request: bytes, failure: pb.TaskFailureDetails) -> bytes:
+    instance_id = pb.OrchestratorRequest.FromString(request).instanceId
+    action = helpers.new_complete_orchestration_action(
+        -1, pb.ORCHESTRATION_STATUS_FAILED, failure_details=failure
+    )
+    return pb.OrchestratorResponse(instanceId=instance_id, actions=[action]).SerializeToString()

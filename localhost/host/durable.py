@@ -1,0 +1,124 @@
+"""What the host and a task hub promise each other.
+
+A hub keeps orchestrations, timers, events and entities and decides what has to run next. It knows nothing of
+functions: it hands work to a `Dispatcher` as the protocol buffers of the durabletask service, already encoded, and
+gets encoded answers back. Bytes in, bytes out: work can be handed to another thread or process without conversion.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from localhost.host.functions import Binding
+from localhost.host.settings import DurableSettings
+
+
+@dataclass(frozen=True)
+class ActivityItem:
+    """One activity to run. `input` is the serialised input, `trace_parent` the W3C context of its orchestration."""
+
+    name: str
+    input: str | None
+    instance_id: str
+    task_id: int
+    trace_parent: str = ""
+    trace_state: str = ""
+
+
+@dataclass(frozen=True)
+class ActivityOutcome:
+    """`result` is the serialised output; `failure` is an encoded TaskFailureDetails, and then there is no result."""
+
+    result: str | None = None
+    failure: bytes | None = None
+
+
+class Dispatcher(Protocol):
+    """Runs work items on the app's functions. Its methods must be awaited on the loop of the host.
+
+    A hub with a loop or thread of its own uses `asyncio.run_coroutine_threadsafe` or `call_soon_threadsafe`.
+    No method raises for what user code does: failures are part of the answers.
+    """
+
+    async def orchestrate(self, name: str, request: bytes) -> bytes:
+        """Run one turn: encoded OrchestratorRequest in, encoded OrchestratorResponse out (no completion token)."""
+        ...
+
+    async def run_activity(self, item: ActivityItem) -> ActivityOutcome:
+        """Run an activity once."""
+        ...
+
+    async def run_entity_batch(self, name: str, request: bytes) -> bytes:
+        """Run a batch: encoded EntityBatchRequest in, encoded EntityBatchResult out (no completion token)."""
+        ...
+
+
+class Hub(Protocol):
+    """A task hub. The host calls `open`, then keeps `run` as a task, and ends with `close`."""
+
+    async def open(self) -> str:
+        """Take ownership of the hub and serve clients; `host:port` of the gRPC endpoint. No work is dispatched yet.
+
+        Raises HostError if the hub cannot be opened, for example because another host owns it.
+        """
+        ...
+
+    async def run(self, dispatcher: Dispatcher) -> None:
+        """Dispatch work until `close`. Raises if the hub's state is no longer safe: the host then ends at once."""
+        ...
+
+    async def close(self) -> None:
+        """Dispatch nothing new, wait for what runs, write everything down, end `run` and the endpoint."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClientEndpoints:
+    """What a durable client binding needs to reach the hub and to build management URLs."""
+
+    rpc_address: str
+    base_url: str
+    settings: DurableSettings = field(default_factory=DurableSettings)
+
+    def configuration(self, binding: Binding) -> str:
+        """The JSON that the Durable extension gives a durable client binding."""
+        hub = binding.properties.get("taskHub") or self.settings.hub_name
+        connection = binding.properties.get("connectionName") or "Storage"
+        query = f"taskHub={hub}&connection={connection}"
+        webhooks = f"{self.base_url}/runtime/webhooks/durabletask"
+        return json.dumps(
+            {
+                "taskHubName": hub,
+                "connectionName": connection,
+                "creationUrls": _creation_urls(webhooks, query),
+                "managementUrls": _management_urls(f"{webhooks}/instances/INSTANCEID", query),
+                "baseUrl": webhooks,
+                "httpBaseUrl": webhooks,
+                "requiredQueryStringParameters": query,
+                # Without a trailing slash: gRPC cannot parse the port otherwise.
+                "rpcBaseUrl": f"http://{self.rpc_address}",
+                "maxGrpcMessageSizeInBytes": self.settings.max_grpc_message_bytes,
+            }
+        )
+
+
+def _creation_urls(webhooks: str, query: str) -> dict[str, str]:
+    start = f"{webhooks}/orchestrators/{{functionName}}[/{{instanceId}}]?{query}"
+    return {
+        "createNewInstancePostUri": start,
+        "createAndWaitOnNewInstancePostUri": f"{start}&timeout={{timeoutInSeconds}}",
+    }
+
+
+def _management_urls(instance: str, query: str) -> dict[str, str]:
+    return {
+        "id": "INSTANCEID",
+        "statusQueryGetUri": f"{instance}?{query}",
+        "sendEventPostUri": f"{instance}/raiseEvent/{{eventName}}?{query}",
+        "purgeHistoryDeleteUri": f"{instance}?{query}",
+        "restartPostUri": f"{instance}/restart?{query}",
+        **{
+            f"{action}PostUri": f"{instance}/{action}?reason={{text}}&{query}"
+            for action in ("terminate", "rewind", "suspend", "resume")
+        },
+    }

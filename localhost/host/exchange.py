@@ -1,0 +1,109 @@
+"""HTTP requests and responses to and from the worker's data, with the conversions of the Functions host."""
+
+from collections.abc import Iterable, Mapping
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl
+
+from azure.functions.meta import Datum
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from localhost.host.runtime import Result
+
+# The server computes these; repeating what the function says would corrupt the message.
+_HOP_BY_HOP = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade"})
+
+
+class BodyTooLarge(Exception):
+    """The request body is larger than the host accepts."""
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole request body. Raises BodyTooLarge as soon as it is known to exceed `limit` bytes."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise BodyTooLarge
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError
+        chunk: bytes = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def request_datum(scope: Scope, body: bytes, parameters: Mapping[str, str]) -> Datum:
+    """The HttpRequest as the worker expects it: values that occur repeatedly are joined by commas."""
+    headers = _joined((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    query = scope["query_string"].decode("latin-1")
+    return Datum(
+        {
+            "method": Datum(scope["method"], "string"),
+            "url": Datum(_url(scope, headers, query), "string"),
+            "headers": _strings(headers),
+            "query": _strings(_joined(parse_qsl(query, keep_blank_values=True))),
+            "params": _strings(parameters),
+            "body": Datum(body, "bytes"),
+        },
+        "http",
+    )
+
+
+def response_of(result: Result, http_outputs: Iterable[str]) -> Response:
+    """The response of an invocation: its return value, or the output parameter of type http."""
+    if not result.ok:
+        return Response(status_code=500)
+    named = (result.outputs[name] for name in http_outputs if name in result.outputs)
+    datum = result.returned if _has_value(result.returned) else next(named, None)
+    if datum is None:
+        return Response(status_code=204)
+    if datum.type == "http":
+        return _http_response(datum.value)
+    value = datum.value if isinstance(datum.value, str | bytes) else str(datum.value)
+    return Response(value, media_type="text/plain")
+
+
+def _http_response(value: Mapping[str, Any]) -> Response:
+    body: bytes = value["body"].value
+    response = Response(body, status_code=int(value["status_code"].value))
+    for name, header in value["headers"].items():
+        if name.lower() not in _HOP_BY_HOP:
+            response.raw_headers.append((name.lower().encode("latin-1"), header.value.encode("latin-1")))
+    for cookie in value["cookies"] or ():
+        response.raw_headers.extend(_cookie_headers(cookie))
+    return response
+
+
+def _cookie_headers(cookie: SimpleCookie) -> Iterable[tuple[bytes, bytes]]:
+    for morsel in cookie.values():
+        yield b"set-cookie", morsel.OutputString().encode("latin-1")
+
+
+def _has_value(datum: Datum | None) -> bool:
+    return datum is not None and datum.type is not None
+
+
+def _url(scope: Scope, headers: Mapping[str, str], query: str) -> str:
+    host = headers.get("host") or "{}:{}".format(*scope["server"])
+    path = scope["raw_path"].decode("ascii", "replace")
+    return f"{scope['scheme']}://{host}{path}{'?' + query if query else ''}"
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """One value per name, without regard to case; the first spelling of the name stays."""
+    spelling: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        key = spelling.setdefault(name.casefold(), name)
+        values[key] = f"{values[key]},{value}" if key in values else value
+    return values
+
+
+def _strings(values: Mapping[str, str]) -> dict[str, Datum]:
+    return {name: Datum(value, "string") for name, value in values.items()}

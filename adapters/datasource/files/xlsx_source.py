@@ -1,0 +1,94 @@
+"""XLSX: bytes to rows, with the row number of each as the workbook shows it."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
+
+from adapters.datasource.files.cells import Cell
+from adapters.datasource.files.findings import Findings, unreadable
+from adapters.datasource.files.pages import Row, Table
+from adapters.datasource.files.parameters import RecordsParameters
+
+_ZIP = b"PK\x03\x04"
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# A sheet of real data unpacks to about ten times its size; far more is an accident or an attack.
+_MAX_EXPANSION = 20
+
+
+def xlsx_table(data: bytes, parameters: RecordsParameters, findings: Findings) -> Table:
+    """The rows of one sheet; a formula counts as the value stored with it. Empty rows are no records.
+
+    Raises `InvalidData` for what is not a readable workbook, a missing sheet, or a sheet without a header.
+    """
+    _check_container(data, parameters, findings.what)
+    sheet = _sheet(_workbook(data, findings.what), parameters.sheet, findings.what)
+    rows = enumerate(sheet.iter_rows(), start=1)
+    header_line = parameters.header_row
+    header = next((cells for line, cells in rows if line == header_line), [])
+    if not any(cell != "" for cell in header):
+        raise unreadable(
+            findings.what,
+            "no_header",
+            f"Row {header_line} of sheet {sheet.name!r} should hold the header but is empty or missing.",
+            line=header_line,
+            hint="Set the parameter header_row to the row that holds it, or sheet to the right sheet.",
+        )
+    return Table([str(cell) for cell in header], header_line, _filled(rows))
+
+
+def _filled(rows: Iterator[tuple[int, list[Cell]]]) -> Iterator[Row]:
+    return (row for row in rows if any(cell != "" for cell in row[1]))
+
+
+def _check_container(data: bytes, parameters: RecordsParameters, what: str) -> None:
+    if not data:
+        raise unreadable(what, "empty_file", "The file is empty (0 bytes).", hint="Upload it again.")
+    if data.startswith(_OLE):
+        hint = "Remove the password, or save it as .xlsx."
+        message = "The workbook is protected by a password or in the old .xls format."
+        raise unreadable(what, "protected_workbook", message, hint=hint)
+    if not data.startswith(_ZIP):
+        hint = "If it is CSV, set the parameter format to csv."
+        raise unreadable(what, "not_a_workbook", "The file is not an Excel workbook.", hint=hint)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as container:
+            unpacked = sum(part.file_size for part in container.infolist())
+    except zipfile.BadZipFile as exc:
+        raise _corrupt(what) from exc
+    limit = parameters.max_bytes * _MAX_EXPANSION
+    if unpacked > limit:
+        message = f"The workbook unpacks to {unpacked:,} bytes; the limit is {limit:,}."
+        raise unreadable(what, "too_large", message, hint="Split it, or save the sheet as CSV.")
+
+
+def _workbook(data: bytes, what: str) -> CalamineWorkbook:
+    try:
+        return CalamineWorkbook.from_filelike(io.BytesIO(data))
+    except CalamineError as exc:
+        raise _corrupt(what) from exc
+
+
+def _sheet(workbook: CalamineWorkbook, name: str | None, what: str) -> CalamineSheet:
+    names = workbook.sheet_names
+    if name is not None and name not in names:
+        near = get_close_matches(name, names, n=1)
+        raise unreadable(
+            what,
+            "missing_sheet",
+            f"The workbook has no sheet {name!r}.",
+            hint=f"{f'Did you mean {near[0]!r}? ' if near else ''}It has {', '.join(map(repr, names))}.",
+        )
+    try:
+        return workbook.get_sheet_by_name(names[0] if name is None else name)
+    except CalamineError as exc:
+        raise _corrupt(what) from exc
+
+
+def _corrupt(what: str) -> Exception:
+    message = "The workbook is damaged."
+    return unreadable(
+        what, "damaged_workbook", message, hint="Open it in Excel, save it and upload it again."
+    )

@@ -56,8 +56,7 @@ class Azurite:
         """Have Azurite running on ports that are its own. Raises `Unavailable`."""
         self._process = self._running()
         if self._process is None:
-            node = find_node(self._project_root, progress)
-            program = _installed(self._project_root, node, progress)
+            node, program = self.install(progress)
             self._data.mkdir(exist_ok=True)
             self._process = self._launch(node, program)
             self.started = True
@@ -71,6 +70,16 @@ class Azurite:
         if self._process is not None:
             daemon.end(self._process, signal.SIGTERM)
         self._process, self.started = None, False
+
+    def end(self) -> None:
+        """End the Azurite of this state folder, whoever started it."""
+        self._process = self._running()
+        self.stop()
+
+    def install(self, progress: Callable[[str], None]) -> tuple[Node, Path]:
+        """Node.js and Azurite's program; downloaded now if this machine lacks them. Raises `Unavailable`."""
+        node = find_node(self._project_root, progress)
+        return node, _installed(self._project_root, node, progress)
 
     def _account(self) -> str:
         return self._keys.recall("azurite_account", lambda: f"sluice{secrets.token_hex(4)}")

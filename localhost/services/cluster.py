@@ -52,18 +52,26 @@ def prepare(state_dir: Path, password: str) -> Cluster:
 
     Raises `Unavailable` if it belongs to another account or cannot be created.
     """
-    programs, link = _installed(), state_dir / "postgres"
-    _forget_copied_link(link, state_dir)
-    if link.exists():
-        account = _owner(link)
-        return Cluster(_runnable(programs, account, state_dir), link.resolve(), account)
-    account = unprivileged()
+    existing = find(state_dir)
+    if existing is not None:
+        return existing
+    programs, link, account = _installed(), state_dir / "postgres", unprivileged()
     place = link if account is None or account.can_enter(state_dir) else _new_outside_place(state_dir)
     cluster = Cluster(_runnable(programs, account, state_dir), place, account)
     _initialise(cluster, password)
     if place != link:
         link.symlink_to(place)
     return Cluster(cluster.programs, place.resolve(), account)
+
+
+def find(state_dir: Path) -> Cluster | None:
+    """The project's cluster if it exists. Raises `Unavailable` if it belongs to another account."""
+    link = state_dir / "postgres"
+    _forget_copied_link(link, state_dir)
+    if not link.exists():
+        return None
+    account = _owner(link)
+    return Cluster(_runnable(_installed(), account, state_dir), link.resolve(), account)
 
 
 def _forget_copied_link(link: Path, state_dir: Path) -> None:

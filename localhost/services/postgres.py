@@ -75,6 +75,13 @@ class PostgresServer:
             daemon.end(self._process, signal.SIGINT)
         self._process, self.started = None, False
 
+    def end(self) -> None:
+        """Fast shutdown of the server of this state folder, whoever started it."""
+        home = cluster.find(self._state_dir)
+        if home is not None:
+            self._process = self._running(home)
+            self.stop()
+
     def connect(self, database: str = "postgres") -> psycopg.Connection:
         """A connection as the superuser, in autocommit mode. Raises `Unavailable`."""
         try:

@@ -57,7 +57,7 @@ class Stack:
             except BaseException:
                 self.stop()
                 raise
-        return self._endpoints()
+        return self.endpoints
 
     def stop(self) -> None:
         """Stop what this object has started; services that it found running go on."""
@@ -65,13 +65,9 @@ class Stack:
             if service.started:
                 service.stop()
 
-    def _start_both(self, say: Callable[[str], None]) -> None:
-        with ThreadPoolExecutor(2, thread_name_prefix="services") as threads:
-            starting = [threads.submit(service.start, say) for service in (self.postgres, self.azurite)]
-        for start in starting:
-            start.result()
-
-    def _endpoints(self) -> Endpoints:
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the services are, once they have been started."""
         postgres = self.postgres
         return Endpoints(
             database_url=postgres.url("sluice", databases.APP),
@@ -83,6 +79,22 @@ class Stack:
             erp_password=postgres.password(databases.ERP),
             storage_connection_string=self.azurite.connection_string,
         )
+
+    def end(self) -> None:
+        """Stop the services of this state folder, whoever started them."""
+        with locked(self._state_dir / "services.lock", lambda: None):
+            self.azurite.end()
+            self.postgres.end()
+
+    def install(self, progress: Callable[[str], None]) -> None:
+        """Download what `start()` would download, and start nothing. Raises `Unavailable`."""
+        self.azurite.install(progress)
+
+    def _start_both(self, say: Callable[[str], None]) -> None:
+        with ThreadPoolExecutor(2, thread_name_prefix="services") as threads:
+            starting = [threads.submit(service.start, say) for service in (self.postgres, self.azurite)]
+        for start in starting:
+            start.result()
 
 
 def _one_at_a_time(progress: Callable[[str], None]) -> Callable[[str], None]:

@@ -24,7 +24,7 @@ _IGNORED_VALUES = (
 
 
 def main(argv: list[str]) -> int:
-    """Run the host until it is told to stop. Exit code 0 after a normal stop, 1 if it could not start or failed."""
+    """Run the host until it is told to stop. Exit code: 0 after a stop, 1 if it could not start or failed."""
     began = time.perf_counter()
     options = _parser().parse_args(argv)
     try:
@@ -75,12 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the function app (default: this one)",
     )
     parser.add_argument("--functions", nargs="*", help="load only these functions")
-    parser.add_argument(
-        "--ready-file", type=Path, help="write {port, pid} as JSON here once requests are served"
-    )
-    parser.add_argument(
-        "--verbose", action="store_true", help="show every invocation and the host's own detail"
-    )
+    parser.add_argument("--ready-file", type=Path, help="write port and pid here, as JSON, once ready")
+    parser.add_argument("--verbose", action="store_true", help="show every invocation and more")
     for flag in _IGNORED_FLAGS:
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
     for flag in _IGNORED_VALUES:

@@ -33,16 +33,16 @@ _CHATTY = (
 class _LineFormatter(logging.Formatter):
     """`[2026-11-20T23:43:53.123Z] text`, in UTC, as func prints it."""
 
-    converter = time.gmtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
     def __init__(self) -> None:
         super().__init__("[%(asctime)s] %(message)s")
+        self.converter = time.gmtime
 
 
 def start_logging(levels: Mapping[str, str], *, verbose: bool) -> None:
-    """Send all logging to standard output at host.json's `logging.logLevel`; `verbose` shows the host's own detail."""
+    """Send all logging to standard output at the level of host.json's `logging.logLevel`."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_LineFormatter())
     default = _LEVELS.get(

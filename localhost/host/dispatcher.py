@@ -20,8 +20,8 @@ _KIND = {ORCHESTRATION: "orchestrator", ACTIVITY: "activity", ENTITY: "entity"}
 class FunctionDispatcher:
     """Finds the function a work item names, without regard to case, and runs it through the worker runtime.
 
-    At most `activities` and `orchestrations` run at a time (host.json `maxConcurrent...Functions`); entity batches
-    count as orchestrations. The rest wait in the order they came.
+    At most `activities` and `orchestrations` run at a time (host.json `maxConcurrent...Functions`); entity
+    batches count as orchestrations. The rest wait in the order they came.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class FunctionDispatcher:
 
 
 def failure_details(result: Result) -> pb.TaskFailureDetails:
-    """What a failed invocation tells the orchestration: type, message and trace of the function's own exception."""
+    """What a failed invocation tells the orchestration: type, message and trace of the exception."""
     if result.error is not None:
         return helpers.new_failure_details(result.error)
     # Failed outside the function, e.g. its result is not JSON: the last line of the trace is "type: message".
@@ -107,4 +107,5 @@ def _failed_turn(request: bytes, failure: pb.TaskFailureDetails) -> bytes:
     action = helpers.new_complete_orchestration_action(
         -1, pb.ORCHESTRATION_STATUS_FAILED, failure_details=failure
     )
-    return pb.OrchestratorResponse(instanceId=instance_id, actions=[action]).SerializeToString()
+    response: bytes = pb.OrchestratorResponse(instanceId=instance_id, actions=[action]).SerializeToString()
+    return response

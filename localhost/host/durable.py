@@ -1,8 +1,8 @@
 """What the host and a task hub promise each other.
 
 A hub keeps orchestrations, timers, events and entities and decides what has to run next. It knows nothing of
-functions: it hands work to a `Dispatcher` as the protocol buffers of the durabletask service, already encoded, and
-gets encoded answers back. Bytes in, bytes out: work can be handed to another thread or process without conversion.
+functions: it hands work to a `Dispatcher` as encoded protocol buffers of the durabletask service and gets
+encoded answers back. Bytes in, bytes out: another thread or process can do the work as well.
 """
 
 import json
@@ -15,7 +15,7 @@ from localhost.host.settings import DurableSettings
 
 @dataclass(frozen=True)
 class ActivityItem:
-    """One activity to run. `input` is the serialised input, `trace_parent` the W3C context of its orchestration."""
+    """One activity to run. `input` is serialised; the trace fields are its orchestration's (W3C)."""
 
     name: str
     input: str | None
@@ -27,7 +27,7 @@ class ActivityItem:
 
 @dataclass(frozen=True)
 class ActivityOutcome:
-    """`result` is the serialised output; `failure` is an encoded TaskFailureDetails, and then there is no result."""
+    """`result` is the serialised output, or None beside a `failure` (an encoded TaskFailureDetails)."""
 
     result: str | None = None
     failure: bytes | None = None
@@ -41,7 +41,7 @@ class Dispatcher(Protocol):
     """
 
     async def orchestrate(self, name: str, request: bytes) -> bytes:
-        """Run one turn: encoded OrchestratorRequest in, encoded OrchestratorResponse out (no completion token)."""
+        """Run one turn: encoded OrchestratorRequest in, OrchestratorResponse out, without its token."""
         ...
 
     async def run_activity(self, item: ActivityItem) -> ActivityOutcome:
@@ -49,7 +49,7 @@ class Dispatcher(Protocol):
         ...
 
     async def run_entity_batch(self, name: str, request: bytes) -> bytes:
-        """Run a batch: encoded EntityBatchRequest in, encoded EntityBatchResult out (no completion token)."""
+        """Run a batch: encoded EntityBatchRequest in, EntityBatchResult out, without its token."""
         ...
 
 
@@ -57,14 +57,14 @@ class Hub(Protocol):
     """A task hub. The host calls `open`, then keeps `run` as a task, and ends with `close`."""
 
     async def open(self) -> str:
-        """Take ownership of the hub and serve clients; `host:port` of the gRPC endpoint. No work is dispatched yet.
+        """Take ownership of the hub and serve clients; `host:port` of the gRPC endpoint. Nothing runs yet.
 
         Raises HostError if the hub cannot be opened, for example because another host owns it.
         """
         ...
 
     async def run(self, dispatcher: Dispatcher) -> None:
-        """Dispatch work until `close`. Raises if the hub's state is no longer safe: the host then ends at once."""
+        """Dispatch work until `close`. Raises if the hub's state is no longer safe: the host then ends."""
         ...
 
     async def close(self) -> None:

@@ -9,7 +9,8 @@ from azure.functions.meta import Datum
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from localhost.host.runtime import Result
+from localhost.host.invocation import child_trace
+from localhost.host.runtime import Result, Trace
 
 # The server computes these; repeating what the function says would corrupt the message.
 _HOP_BY_HOP = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade"})
@@ -52,6 +53,14 @@ def request_datum(scope: Scope, body: bytes, parameters: Mapping[str, str]) -> D
             "body": Datum(body, "bytes"),
         },
         "http",
+    )
+
+
+def request_trace(scope: Scope) -> Trace:
+    """The trace context that the request carries, or a new one."""
+    headers = dict(scope["headers"])
+    return child_trace(
+        headers.get(b"traceparent", b"").decode("latin-1"), headers.get(b"tracestate", b"").decode("latin-1")
     )
 
 

@@ -7,9 +7,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from localhost.host.exchange import BodyTooLarge, read_body, request_datum, response_of
+from localhost.host.exchange import BodyTooLarge, read_body, request_datum, request_trace, response_of
 from localhost.host.functions import Function
-from localhost.host.invocation import Invoker, child_trace
+from localhost.host.invocation import Invoker
 from localhost.host.routes import FunctionRoute, http_functions, http_methods, in_order, parse_route
 from localhost.host.settings import HostSettings
 
@@ -26,9 +26,7 @@ def function_routes(
                 function,
                 parse_route(function, settings.route_prefix),
                 frozenset(http_methods(function)),
-                _not_served(function)
-                if function.unsupported
-                else _endpoint(function, invoker, settings.body_limit),
+                _endpoint(function, invoker, settings.body_limit),
             )
             for function in http_functions(functions)
         )
@@ -41,6 +39,8 @@ def gateway(routes: Iterable[FunctionRoute], host_routes: Iterable[BaseRoute]) -
 
 
 def _endpoint(function: Function, invoker: Invoker, body_limit: int) -> ASGIApp:
+    if function.unsupported:
+        return _not_served(function)
     outputs = tuple(binding.name for binding in function.bindings if binding.type == "http")
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,12 +51,8 @@ def _endpoint(function: Function, invoker: Invoker, body_limit: int) -> ASGIApp:
             return
         except (ConnectionResetError, ClientDisconnect):
             return
-        headers = dict(scope["headers"])
-        trace = child_trace(
-            headers.get(b"traceparent", b"").decode("latin-1"),
-            headers.get(b"tracestate", b"").decode("latin-1"),
-        )
-        result = await invoker.invoke(function, request_datum(scope, body, scope["path_params"]), trace=trace)
+        request = request_datum(scope, body, scope["path_params"])
+        result = await invoker.invoke(function, request, trace=request_trace(scope))
         await response_of(result, outputs)(scope, receive, send)
 
     return answer

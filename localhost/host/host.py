@@ -26,6 +26,7 @@ from localhost.host.settings import HostSettings
 logger = logging.getLogger("host.startup")
 
 _DRAIN_SECONDS = 30
+_LOCAL_ADDRESSES = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104 - shown, not listened on
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ class Host:
         self._functions = functions
         host, self._port = start.listener.getsockname()[:2]
         # func shows and hands out localhost, whatever loopback or wildcard address it listens on.
-        self._base_url = (
-            f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0', '::', '::1') else host}:{self._port}"
-        )
+        self._base_url = f"http://{'localhost' if host in _LOCAL_ADDRESSES else host}:{self._port}"
 
     async def serve(self) -> None:
         """Run until SIGINT or SIGTERM. Raises HostError if the hub cannot be opened or fails."""
@@ -120,7 +119,7 @@ class Host:
 
 
 def write_ready_file(path: Path, port: int) -> None:
-    """Tell whoever started the host its port and process id, in one piece: a reader never sees half a file."""
+    """Tell whoever started the host its port and process id. A reader never sees half a file."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps({"port": port, "pid": os.getpid()}), encoding="utf-8")
     partial.replace(path)

@@ -32,7 +32,7 @@ class Invoker:
         trace: Trace | None = None,
         attempt: Attempt | None = None,
     ) -> Result:
-        """Run `function` with `trigger` as the value of its trigger binding; failures are logged with their trace."""
+        """Run `function` with `trigger` as the value of its trigger; failures are logged with their trace."""
         invocation_id, started = str(uuid.uuid4()), time.perf_counter()
         verbose = logger.isEnabledFor(logging.DEBUG)
         if verbose:

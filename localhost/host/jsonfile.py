@@ -13,7 +13,7 @@ _STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DO
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Comments and a byte order mark are allowed, as the Functions host allows them.
+    """The JSON object in a file. Comments and a byte order mark are allowed, as in the Functions host.
 
     Raises SettingsError with line and column when the text is not JSON or not an object.
     """

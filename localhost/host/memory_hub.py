@@ -21,13 +21,13 @@ _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_l
 
 
 class _Backend(InMemoryOrchestrationBackend):
-    """The backend with the two rules of the Functions extension that it lacks: default version and id reuse."""
+    """The backend with two rules of the Functions extension that it lacks: default version and id reuse."""
 
     def __init__(self, settings: DurableSettings) -> None:
         super().__init__(max_history_size=1_000_000)
         self._settings = settings
 
-    def StartInstance(  # noqa: N802 - the service's own name
+    def StartInstance(
         self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext
     ) -> pb.CreateInstanceResponse:
         if not request.HasField("version") and self._settings.default_version:
@@ -62,7 +62,7 @@ class MemoryHub:
 
     async def open(self) -> str:
         """See `durable.Hub`."""
-        service.add_TaskHubSidecarServiceServicer_to_server(self._backend, self._server)
+        service.add_TaskHubSidecarServiceServicer_to_server(self._backend, self._server)  # type: ignore[no-untyped-call]
         port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         self._address = f"127.0.0.1:{port}"
@@ -72,7 +72,7 @@ class MemoryHub:
         """See `durable.Hub`."""
         self._dispatching = asyncio.current_task()
         async with grpc.aio.insecure_channel(self._address, options=_UNLIMITED) as channel:
-            stub = service.TaskHubSidecarServiceStub(channel)
+            stub = service.TaskHubSidecarServiceStub(channel)  # type: ignore[no-untyped-call]
             try:
                 async for item in stub.GetWorkItems(pb.GetWorkItemsRequest()):
                     task = asyncio.create_task(_handle(dispatcher, stub, item))

@@ -13,7 +13,7 @@ from localhost.host.templates import Template, TemplateError, decode_path, parse
 
 
 class FunctionRoute(BaseRoute):
-    """The route of one HTTP function. A method that it does not serve is no match, hence a 404 as in Azure."""
+    """The route of one HTTP function. A method it does not serve is no match, hence a 404 as in Azure."""
 
     def __init__(
         self, function: Function, template: Template, methods: frozenset[str], endpoint: ASGIApp
@@ -63,7 +63,7 @@ def parse_route(function: Function, prefix: str) -> Template:
 
 
 def in_order(routes: Iterable[FunctionRoute]) -> Sequence[FunctionRoute]:
-    """Routes in the order in which they are tried: literal before constrained before free before catch-all."""
+    """Routes as they are tried, segment by segment: literal, constrained, free, catch-all."""
     return sorted(routes, key=lambda route: route.template.precedence)
 
 

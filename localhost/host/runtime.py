@@ -1,8 +1,8 @@
 """The only place that touches the inside of `azure_functions_runtime` (Microsoft's worker runtime).
 
-The runtime decodes inputs, checks types, builds contexts and output parameters, and runs sync functions on its
-thread pool, so that an app behaves here as it does in Azure. Its native entry has no public interface: the names
-below are those of version 1.3.0, which pyproject.toml pins; `tests/host/test_runtime.py` holds them still.
+The runtime decodes inputs, checks types, builds contexts and output parameters, and runs sync functions on
+its thread pool, so that an app behaves here as in Azure. Its native entry has no public interface; the
+names below are those of version 1.3.0, which pyproject.toml pins; `tests/host/test_runtime.py` checks them.
 The runtime keeps its registry in module globals: one process can host one app.
 """
 
@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import azure.functions as func
-import azure_functions_runtime.handle_event as runtime_state
+import azure_functions_runtime.handle_event as runtime_state  # type: ignore[import-untyped]
 from azure.functions.meta import Datum
 from azure_functions_runtime import (
     get_threadpool_executor,
@@ -24,8 +24,10 @@ from azure_functions_runtime import (
     start_threadpool_executor,
     stop_threadpool_executor,
 )
-from azure_functions_runtime.bindings.meta import load_binding_registry
-from azure_functions_runtime.native_invocation import invocation_request_native
+from azure_functions_runtime.bindings.meta import load_binding_registry  # type: ignore[import-untyped]
+from azure_functions_runtime.native_invocation import (  # type: ignore[import-untyped]
+    invocation_request_native,
+)
 
 from localhost.host.errors import LoadError
 from localhost.host.functions import Binding, Function, Retry
@@ -168,11 +170,11 @@ def _import_app(module_name: str) -> Any:
     except ModuleNotFoundError as exc:
         if exc.name == module_name:
             raise LoadError(
-                f"There is no {module_name}.py in the function app folder. This host runs apps of the v2 programming "
-                "model; name the folder with --script-root."
+                f"There is no {module_name}.py in the function app folder. This host runs apps of the v2 "
+                "programming model; name the folder with --script-root."
             ) from exc
         raise LoadError(
-            f"{module_name}.py imports {exc.name!r}, which is not installed. Install the app's requirements first.",
+            f"The app imports {exc.name!r}, which is not installed. Install the app's requirements first.",
             trace=_app_trace(exc),
         ) from exc
     except Exception as exc:

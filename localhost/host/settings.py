@@ -14,21 +14,68 @@ DEFAULT_BODY_LIMIT = 104_857_600
 """Bytes of a request body that are accepted (the Functions host's default)."""
 
 _HOST_KEYS = frozenset(
-    "$schema version aggregator applicationInsights concurrency customHandler extensionBundle extensions "
-    "functions functionTimeout healthMonitor logging managedDependency retry sendCanceledInvocationsToWorker "
-    "singleton telemetryMode watchDirectories watchFiles".split()
+    {
+        "$schema",
+        "version",
+        "aggregator",
+        "applicationInsights",
+        "concurrency",
+        "customHandler",
+        "extensionBundle",
+        "extensions",
+        "functions",
+        "functionTimeout",
+        "healthMonitor",
+        "logging",
+        "managedDependency",
+        "retry",
+        "sendCanceledInvocationsToWorker",
+        "singleton",
+        "telemetryMode",
+        "watchDirectories",
+        "watchFiles",
+    }
 )
 _HTTP_KEYS = frozenset(
-    "routePrefix maxOutstandingRequests maxConcurrentRequests dynamicThrottlesEnabled hsts customHeaders".split()
+    {
+        "routePrefix",
+        "maxOutstandingRequests",
+        "maxConcurrentRequests",
+        "dynamicThrottlesEnabled",
+        "hsts",
+        "customHeaders",
+    }
 )
 _DURABLE_KEYS = frozenset(
-    "hubName defaultVersion versionMatchStrategy versionFailureStrategy storageProvider tracing notifications "
-    "maxConcurrentActivityFunctions maxConcurrentOrchestratorFunctions maxConcurrentEntityFunctions "
-    "extendedSessionsEnabled extendedSessionIdleTimeoutInSeconds useAppLease useGracefulShutdown "
-    "maxEntityOperationBatchSize maxOrchestrationActions overridableExistingInstanceStates "
-    "entityMessageReorderWindowInMinutes storeInputsInOrchestrationHistory maxGrpcMessageSizeInBytes "
-    "grpcHttpClientTimeout localRpcEndpointEnabled httpSettings rollbackEntityOperationsOnExceptions "
-    "logReplayEvents traceInputsAndOutputs customLifeCycleNotificationHelperType".split()
+    {
+        "hubName",
+        "defaultVersion",
+        "versionMatchStrategy",
+        "versionFailureStrategy",
+        "storageProvider",
+        "tracing",
+        "notifications",
+        "maxConcurrentActivityFunctions",
+        "maxConcurrentOrchestratorFunctions",
+        "maxConcurrentEntityFunctions",
+        "extendedSessionsEnabled",
+        "extendedSessionIdleTimeoutInSeconds",
+        "useAppLease",
+        "useGracefulShutdown",
+        "maxEntityOperationBatchSize",
+        "maxOrchestrationActions",
+        "overridableExistingInstanceStates",
+        "entityMessageReorderWindowInMinutes",
+        "storeInputsInOrchestrationHistory",
+        "maxGrpcMessageSizeInBytes",
+        "grpcHttpClientTimeout",
+        "localRpcEndpointEnabled",
+        "httpSettings",
+        "rollbackEntityOperationsOnExceptions",
+        "logReplayEvents",
+        "traceInputsAndOutputs",
+        "customLifeCycleNotificationHelperType",
+    }
 )
 _LOCAL_KEYS = frozenset({"IsEncrypted", "Values", "Host", "ConnectionStrings"})
 _SETTING = re.compile(r"%([^%]+)%")
@@ -64,7 +111,7 @@ class HostSettings:
 
 
 def load_settings(script_root: Path, environ: MutableMapping[str, str]) -> HostSettings:
-    """Read both files of a function app folder and put the `Values` into `environ` (what is there already wins).
+    """Read both files of a function app folder; `Values` go to `environ`, where what is there already wins.
 
     Raises SettingsError if the folder has no host.json or one of the files cannot be used.
     """
@@ -89,8 +136,8 @@ def load_settings(script_root: Path, environ: MutableMapping[str, str]) -> HostS
 def _apply_values(local: Mapping[str, Any], environ: MutableMapping[str, str]) -> None:
     if local.get("IsEncrypted"):
         raise SettingsError(
-            "local.settings.json is encrypted, which only Core Tools can read. Set IsEncrypted to false and enter "
-            "the values in clear."
+            "local.settings.json is encrypted, which only Core Tools can read. Set IsEncrypted to false and "
+            "enter the values in clear."
         )
     values = _section(local, "Values", "local.settings.json")
     for name, value in values.items():
@@ -151,12 +198,12 @@ def _durable_settings(durable: Mapping[str, Any], environ: Mapping[str, str]) ->
 
 
 def resolve(text: str, environ: Mapping[str, str]) -> str:
-    """`text` with every `%NAME%` replaced by that setting. Raises SettingsError for a setting that is absent."""
+    """`text` with every `%NAME%` replaced by that setting. Raises SettingsError if one is not set."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in environ:
             raise SettingsError(
-                f"'{text}' needs the setting {match[1]}, which is not set. Add it to local.settings.json under Values."
+                f"'{text}' needs the setting {match[1]}, which is not set. Add it to local.settings.json."
             )
         return environ[match[1]]
 

@@ -1,6 +1,6 @@
 """ASP.NET route templates, which is what `route=` of an HTTP trigger is: parsing, matching and precedence.
 
-Starlette's templates have no optional parts, defaults, constraints or precedence and respect case, so only the
+Starlette's templates have no optional parts, defaults, constraints or precedence and respect case, so the
 matching is done here; dispatch stays with Starlette (see `routes`). Rules from
 https://learn.microsoft.com/aspnet/core/fundamentals/routing#route-templates.
 """
@@ -78,7 +78,7 @@ def parse_template(text: str) -> Template:
 
 
 def decode_path(raw: str) -> str:
-    """A request path as ASP.NET routes it: percent-decoded, except for encoded slashes, without the first slash."""
+    """A request path as ASP.NET routes it: percent-decoded except for slashes, without the first slash."""
     if "%" in raw:
         raw = unquote(re.sub("%2f", "%252F", raw, flags=re.IGNORECASE))
     return raw.removeprefix("/")

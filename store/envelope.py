@@ -30,7 +30,7 @@ class Envelope:
         return aes_key_wrap(self._key_encryption_key, os.urandom(KEY_BYTES))
 
     def seal(self, wrapped_key: bytes, plain: bytes, about: str) -> bytes:
-        """Encrypt under a wrapped data key. `about` names what it belongs to; it must be given again to open."""
+        """Encrypt under a wrapped data key. `about` names what it belongs to and is needed to open it."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + AESGCM(self._unwrap(wrapped_key)).encrypt(nonce, plain, about.encode())
 

@@ -164,3 +164,23 @@ def finish_tasks(connection: Connection, run_id: UUID, state: TaskState, now: da
         table.update().where(table.c.run_id == run_id, allowed).values(state=state, finished_at=now)
     )
     return moved.rowcount
+
+
+def set_task_progress(connection: Connection, run_id: UUID, step_key: str, counts: Mapping[str, int]) -> None:
+    """Write how far a running task is; not a state change."""
+    mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
+    connection.execute(task_run.update().where(mine).values(counts=dict(counts)))
+
+
+def succeed_task(
+    connection: Connection, run_id: UUID, step_key: str, now: datetime,
+    counts: Mapping[str, int], measures: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """RUNNING becomes SUCCEEDED with what it counted; a repeated pure step only counts again."""
+    values = {"counts": dict(counts), "measures": dict(measures)}
+    if not move_task(
+        connection, run_id, step_key, TaskState.SUCCEEDED, finished_at=now, failure=None, **values
+    ):
+        mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
+        done = task_run.c.state == TaskState.SUCCEEDED
+        connection.execute(task_run.update().where(mine, done).values(**values))

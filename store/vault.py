@@ -28,9 +28,7 @@ class FileVault:
         try:
             return self._cached[name]
         except KeyError as exc:
-            fault = Fault(
-                "no_secret", f"There is no secret {name!r} in {self._path.name}.", hint="Add it there."
-            )
+            fault = Fault("no_secret", f"{self._path.name} has no secret {name!r}.", hint="Add it there.")
             raise AuthenticationFailed("A credential is missing.", faults=[fault]) from exc
 
     def _read(self) -> dict[str, Secret]:

@@ -3,17 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from kernel.errors import Fault, InvalidDefinition
 from kernel.verbs import SideEffect, Verb
 from workflows.catalogue import Catalogue
 from workflows.document import Document, read_document
 from workflows.flow import Flow
+from workflows.inputs import is_of_type
 from workflows.leaks import secret_literals
-from workflows.model import Input, Step, Workflow
+from workflows.model import Step, Workflow
 from workflows.planning import Plan, make_plan
 from workflows.shape import Shape, read_shape
 from workflows.sql import SqlEngine
@@ -80,7 +78,7 @@ def _own_faults(workflow: Workflow, shape: Shape, document: Document) -> Iterato
                 ("steps", index, "key"), "duplicate_step", said, "Give each step its own key."
             )
     for name, given in workflow.inputs.items():
-        if given.default is not None and not _is_of_type(given):
+        if given.default is not None and not is_of_type(given, given.default):
             said = f"The default of {name!r} is not a {given.type}."
             yield document.fault(("inputs", name, "default"), "invalid_default", said)
     yield from _order_warnings(placed, document)
@@ -96,36 +94,3 @@ def _order_warnings(placed: list[tuple[int, Step]], document: Document) -> Itera
             )  # fmt: skip
         if step.verb.side_effect is SideEffect.WRITE:
             written = step.key
-
-
-def _is_of_type(given: Input) -> bool:
-    try:
-        parse_input(given.type, given.default)
-    except ValueError:
-        return False
-    return True
-
-
-def parse_input(kind: str, value: Any) -> Any:
-    """An input's value in its Python type; `ValueError` when it is not. Floats are never money."""
-    if kind == "boolean" and isinstance(value, bool):
-        return value
-    if kind == "integer" and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if kind == "text" and isinstance(value, str):
-        return value
-    if kind == "date" and isinstance(value, str):
-        return date.fromisoformat(value)
-    if kind == "decimal" and isinstance(value, str | int) and not isinstance(value, bool):
-        return _finite(value)
-    raise ValueError(f"not a {kind}")
-
-
-def _finite(value: str | int) -> Decimal:
-    try:
-        number = Decimal(value)
-    except InvalidOperation as exc:
-        raise ValueError("not a decimal") from exc
-    if not number.is_finite():
-        raise ValueError("not a finite decimal")
-    return number

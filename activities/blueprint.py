@@ -1,0 +1,21 @@
+"""Registers the activities."""
+
+from typing import Any
+
+import azure.durable_functions as df
+from durabletask.task import ActivityContext
+
+from activities.contract import RUN_SEGMENT, SegmentInput
+from activities.run_segment import run_segment
+from activities.services import Services
+
+
+def activity_blueprint(services: Services) -> df.Blueprint:
+    """All activities under their wire names, working with `services`."""
+    blueprint = df.Blueprint()
+
+    @blueprint.activity_trigger(input_name="given", activity=RUN_SEGMENT)
+    def run_segment_activity(_context: ActivityContext, given: dict[str, Any]) -> dict[str, Any]:
+        return run_segment(services, SegmentInput.from_dict(given)).to_dict()
+
+    return blueprint

@@ -1,0 +1,56 @@
+"""Record-level rejects: kept sealed with their reason, or failing the step, as it declares."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from activities.services import ENGINE
+from activities.work import Work
+from kernel.errors import Fault, InvalidData
+from kernel.records import Record
+from kernel.redaction import redact_fault
+from store.dead_letters import NewDeadLetter, keep
+from workflows.rows import digest, plain
+
+SHOWN_FAULTS = 20
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A record that cannot go on, and why."""
+
+    record: Record
+    faults: tuple[Fault, ...]
+
+    @property
+    def reason(self) -> str:
+        """One line for lists."""
+        return " ".join(fault.message for fault in self.faults)
+
+
+def check_rejects(work: Work, rejected: Sequence[Rejected], sensitive: frozenset[str]) -> None:
+    """Raise `InvalidData` with the first faults when the step does not tolerate rejects."""
+    if not rejected or work.step.rejects == "dead_letter":
+        return
+    faults = [redact_fault(fault, sensitive) for one in rejected for fault in one.faults]
+    raise InvalidData(
+        f"{len(rejected)} records of {work.step.key!r} were rejected. Correct them at the source, or declare "
+        "`rejects: dead_letter` to set them aside.",
+        faults=faults[:SHOWN_FAULTS],
+    )
+
+
+def keep_rejected(work: Work, rejected: Sequence[Rejected], sensitive: frozenset[str]) -> None:
+    """Keep rejected records as dead letters; a record of the same step is kept once however often it runs."""
+    if not rejected:
+        return
+    letters = [_letter(work, one, sensitive) for one in rejected]
+    with work.services.database.transaction(ENGINE) as connection:
+        keep(connection, work.run.id, work.step.key, letters, work.services.clock())
+
+
+def _letter(work: Work, one: Rejected, sensitive: frozenset[str]) -> NewDeadLetter:
+    faults = [redact_fault(fault, sensitive).to_dict() for fault in one.faults]
+    payload = json.dumps(one.record, default=plain, ensure_ascii=False).encode()
+    sealed = work.services.envelope.seal_alone(payload, f"dead letter of {work.run.id}")
+    return NewDeadLetter(digest(one.record), one.reason, faults, sealed)

@@ -1,0 +1,157 @@
+"""Exactly-once posting of one batch: claim, mark SENT, send, write down what came of it.
+
+SENT is committed before the call leaves. A record that an earlier execution left SENT is sent again only when
+the system itself ignores the second write (`Idempotency.NATIVE`); otherwise it stays in doubt for a person.
+Every change is compare-and-set on the claim token, so two executions of the same step cannot both count a
+record, and an execution that was overtaken sees it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from activities.services import ENGINE
+from activities.work import Work
+from adapters.contract import Adapter, Idempotency, Operation, Outgoing, PushResult, PushStatus
+from kernel.errors import InDoubt, Transient
+from kernel.records import Record
+from store import postings
+from store.postings import Claim, Outcome, PostingRow
+from workflows.model import Push
+from workflows.rows import digest, plain
+from workflows.states import PostingState
+
+ROUNDS = 5
+
+
+class Fate(StrEnum):
+    """What became of a record, as control totals count it."""
+
+    POSTED = "posted"
+    ALREADY_POSTED = "already_posted"
+    REJECTED = "rejected"
+    HELD = "held"
+
+
+@dataclass
+class Fates:
+    """The fate of each key so far, and the reasons of rejects."""
+
+    of: dict[str, Fate] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def settle(self, key: str, fate: Fate, reason: str | None = None) -> None:
+        """Write down what became of one record."""
+        self.of[key] = fate
+        if reason:
+            self.reasons[key] = reason
+
+
+def idempotency_key(work: Work, push: Push, record: Record) -> str:
+    """SHA-256 over connector, environment, operation and the declared key values."""
+    identity = [push.connector, work.services.environment, push.operation]
+    values = [plain(record[name]) for name in push.key]
+    text = json.dumps([*identity, values], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+CONFLICT = "The system was sent other values under the same key before; they were not overwritten."
+UNSETTLED = "An earlier run sent other values under the same key and their outcome is not known."
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of an operation, by idempotency key. `columns` are what the operation accepts."""
+
+    work: Work
+    push: Push
+    operation: Operation
+    adapter: Adapter
+    claim: Claim
+    records: Mapping[str, Record]
+    columns: tuple[str, ...]
+
+    def post(self) -> Fates:
+        """Settle every record of the batch.
+
+        Raises `Transient` when the system does not answer or other executions keep taking records over.
+        """
+        fates = Fates()
+        for _ in range(ROUNDS):
+            waiting = [key for key in self.records if key not in fates.of]
+            if not waiting:
+                return fates
+            to_send = self._claim(waiting, fates)
+            if to_send:
+                self._confirm(self._send(to_send), fates)
+        raise Transient("Another run posts the same records at this moment.", retry_after=2)
+
+    def _claim(self, keys: Sequence[str], fates: Fates) -> list[str]:
+        """Settle what needs no sending, and mark the rest SENT. One transaction."""
+        digests = {key: digest(self.records[key], self.columns) for key in keys}
+        now = self.work.services.clock()
+        with self.work.services.database.transaction(ENGINE) as connection:
+            postings.claim_new(connection, self.claim, digests, now)
+            found = postings.postings_by_key(connection, keys)
+            ours = [key for key, row in found.items() if row.claim == self.claim.token]
+            abandoned = [row for row in found.values() if self._is_takeable(row, digests, fates)]
+            if abandoned:
+                ours += postings.take_over(connection, self.claim, abandoned, digests, now)
+            sendable = [Outcome(key) for key in ours if key not in fates.of]
+            before = (PostingState.INTENDED, PostingState.SENT, PostingState.IN_DOUBT)
+            postings.move_postings(connection, self.claim.token, before, PostingState.SENT, sendable, now)
+        return [outcome.key for outcome in sendable]
+
+    def _is_takeable(self, row: PostingRow, digests: Mapping[str, str], fates: Fates) -> bool:
+        """Whether another execution's row may be sent by us; settles it when it needs no sending."""
+        key, same = row.idempotency_key, row.digest == digests[row.idempotency_key]
+        if row.state is PostingState.CONFIRMED:
+            ours = row.run_id == self.claim.run_id
+            fate = Fate.POSTED if ours else Fate.ALREADY_POSTED
+            fates.settle(key, fate) if same else fates.settle(key, Fate.REJECTED, CONFLICT)
+        elif row.state is PostingState.REJECTED and same and row.run_id == self.claim.run_id:
+            fates.settle(key, Fate.REJECTED, row.reason)
+        elif row.state in (PostingState.SENT, PostingState.IN_DOUBT):
+            if not same:
+                fates.settle(key, Fate.REJECTED, UNSETTLED)
+            elif self.operation.idempotency is not Idempotency.NATIVE:
+                fates.settle(key, Fate.HELD)
+        return key not in fates.of and row.claim != self.claim.token
+
+    def _send(self, keys: Sequence[str]) -> Sequence[PushResult]:
+        outgoing = [Outgoing(key, {name: self.records[key][name] for name in self.columns}) for key in keys]
+        try:
+            return self.adapter.push(self.push.operation, self.work.parameters(self.push), outgoing)
+        except InDoubt as exc:
+            if self.operation.idempotency is Idempotency.NATIVE:
+                raise Transient(
+                    f"{self.push.connector!r} gave no usable answer; the same records are sent again.",
+                    retry_after=exc.retry_after,
+                ) from exc
+            return []
+
+    def _confirm(self, results: Sequence[PushResult], fates: Fates) -> None:
+        """Write down the answers. Keys that moved under our claim are settled; others come again."""
+        now = self.work.services.clock()
+        done = {result.key: result for result in results}
+        good = [Outcome(r.key, r.external_id) for r in results if r.status is not PushStatus.REJECTED]
+        bad = [Outcome(r.key, None, r.reason) for r in results if r.status is PushStatus.REJECTED]
+        sent = [PostingState.SENT]
+        token = self.claim.token
+        with self.work.services.database.transaction(ENGINE) as connection:
+            confirmed = postings.move_postings(connection, token, sent, PostingState.CONFIRMED, good, now)
+            refused = postings.move_postings(connection, token, sent, PostingState.REJECTED, bad, now)
+            silent = [Outcome(key) for key in self.records if key not in done and key not in fates.of]
+            held = postings.move_postings(connection, token, sent, PostingState.IN_DOUBT, silent, now)
+        settle_all(fates, confirmed, Fate.POSTED)
+        settle_all(fates, held, Fate.HELD)
+        for key in refused:
+            fates.settle(key, Fate.REJECTED, done[key].reason)
+
+
+def settle_all(fates: Fates, keys: Iterable[str], fate: Fate) -> None:
+    """The same fate for many keys."""
+    for key in keys:
+        fates.settle(key, fate)

@@ -1,0 +1,30 @@
+"""What activities work with; the composition root builds it once per process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adapters.contract import Adapter, Connector
+from kernel.clock import Clock
+from store.blobs import Blobs
+from store.contexts import ContextStore
+from store.database import Database
+from store.envelope import Envelope
+from workflows.sql import SqlEngine
+
+ENGINE = "sluice"
+"""The actor of automatic changes."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything an activity may touch. `write_seconds` is how long a write may go on in one activity."""
+
+    database: Database
+    blobs: Blobs
+    contexts: ContextStore
+    envelope: Envelope
+    engine: SqlEngine
+    adapter: Callable[[Connector], Adapter]
+    clock: Clock
+    environment: str
+    write_seconds: float = 300.0

@@ -1,0 +1,49 @@
+"""Measures of what a step yields, checked against the steps they must agree with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from activities.work import Result, Work
+from kernel.errors import Fault, TotalsNotProved
+from kernel.records import Records
+from workflows.context import StepOutput
+
+
+def measure(work: Work, records: Records, declared: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The declared measures of these records, and how many they are."""
+    expressions = work.step.measures if declared is None else declared
+    return {"records": len(records), **work.services.engine.measure(expressions, records)}
+
+
+def measured(work: Work, output: StepOutput, rejected: Records | None = None) -> Result:
+    """The step's result with its measures over accepted and rejected records.
+
+    Raises `TotalsNotProved` when a measure differs from the one it is declared to reconcile with.
+    """
+    assert output.records is not None
+    accepted = measure(work, output.records)
+    refused = (
+        measure(work, rejected) if rejected is not None and rejected.rows else dict.fromkeys(accepted, 0)
+    )
+    measures = {
+        name: {"total": accepted[name] + refused[name], "rejected": refused[name]} for name in accepted
+    }
+    _reconcile(work, measures)
+    counts = {"records": measures["records"]["total"], "rejected": refused["records"]}
+    done = StepOutput(accepted, output.records, output.sensitive)
+    return Result(done, counts, measures)
+
+
+def _reconcile(work: Work, measures: Mapping[str, Mapping[str, Any]]) -> None:
+    faults = []
+    for name, target in work.step.reconcile.items():
+        step, _, measure_name = target.partition(".")
+        expected = work.context.output(step).measures[measure_name]
+        found = measures[name]["total"]
+        if found != expected:
+            said = (
+                f"{name} is {found} here, but {target} is {expected}: records were lost or added on the way."
+            )
+            faults.append(Fault("not_reconciled", said, hint="Check joins and filters of the SELECT."))
+    if faults:
+        raise TotalsNotProved(f"The totals of {work.step.key!r} do not reconcile.", faults=faults)

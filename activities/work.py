@@ -1,0 +1,77 @@
+"""One step at work: what its verb is given and what it gives back."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from activities.services import Services
+from adapters.contract import Adapter, Connector
+from store.connectors import get_connector
+from store.runs import RunRow
+from workflows.context import PipelineContext, StepOutput
+from workflows.expressions import fill
+from workflows.inputs import parse_inputs
+from workflows.model import Call, Step, Workflow
+
+
+@dataclass(frozen=True)
+class Work:
+    """A step of a run with the context so far. `token` is unique to this execution of the activity."""
+
+    services: Services
+    run: RunRow
+    workflow: Workflow
+    step: Step
+    context: PipelineContext
+    token: UUID
+
+    def values(self) -> dict[str, Any]:
+        """What expressions may read: measures by step key, and the run itself."""
+        measures = self.context.measures()
+        run = {
+            "id": str(self.run.id),
+            "workflow": self.run.workflow,
+            "version": str(self.run.version),
+            "requested_by": self.run.requested_by,
+            "created_at": self.run.created_at.isoformat(),
+        }
+        return {
+            **measures,
+            "inputs": parse_inputs(self.workflow, self.run.inputs),
+            "run": run,
+            "steps": measures,
+            "environment": self.services.environment,
+        }
+
+    def parameters(self, call: Call) -> Mapping[str, Any]:
+        """The call's parameters with their templates filled in."""
+        filled: Mapping[str, Any] = fill(call.with_, self.values())
+        return filled
+
+    @contextmanager
+    def adapter(self, call: Call) -> Iterator[Adapter]:
+        """The adapter of the call's connector, closed at the end."""
+        with self.services.database.reading() as connection:
+            row = get_connector(connection, call.connector)
+        connector = Connector(row.key, row.system, row.settings, row.secrets, self.services.environment)
+        adapter = self.services.adapter(connector)
+        try:
+            yield adapter
+        finally:
+            adapter.close()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step did. `measures` and `rejected` are per measure; a write adds `outcomes`.
+
+    `jump` is where a logic gate goes (`end` or a step key); `unfinished` asks to be continued later.
+    """
+
+    output: StepOutput | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    measures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    jump: str | None = None
+    unfinished: bool = False

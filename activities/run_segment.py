@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -189,8 +190,6 @@ def _restored(
 
 
 def _accepted(task: TaskRow) -> Iterator[tuple[str, Any]]:
-    from decimal import Decimal
-
     for name, parts in (task.measures or {}).items():
         if isinstance(parts, Mapping) and "total" in parts:
             total, rejected = Decimal(parts["total"]), Decimal(parts["rejected"])

@@ -90,10 +90,10 @@ def postings_by_key(connection: Connection, keys: Sequence[Key]) -> dict[Key, Po
 
 _TAKE_OVER = text(
     "UPDATE sluice.posting SET claim = :claim, run_id = :run_id, step_key = :step_key, updated_at = :now,"
-    " state = CASE state WHEN 'REJECTED' THEN 'INTENDED' ELSE state END,"
+    " state = CASE posting.state WHEN 'REJECTED' THEN 'INTENDED' ELSE posting.state END,"
     " digest = given.digest, reason = NULL"
-    " FROM unnest(:keys, :digests) AS given(key, digest)"
-    " WHERE idempotency_key = given.key AND state = ANY(:states) AND posting.claim = ANY(:claims)"
+    " FROM unnest(:keys, :digests, :states, :claims) AS given(key, digest, state, claim)"
+    " WHERE idempotency_key = given.key AND posting.state = given.state AND posting.claim = given.claim"
     " RETURNING idempotency_key"
 ).bindparams(
     bindparam("keys", type_=ARRAY(Text)),
@@ -120,8 +120,8 @@ def take_over(
             "now": now,
             "keys": [row.idempotency_key for row in rows],
             "digests": [digests[row.idempotency_key] for row in rows],
-            "states": sorted({row.state for row in rows}),
-            "claims": list({row.claim for row in rows}),
+            "states": [row.state for row in rows],
+            "claims": [row.claim for row in rows],
         },
     )
     return set(taken.scalars())

@@ -178,9 +178,8 @@ def succeed_task(
 ) -> None:  # fmt: skip
     """RUNNING becomes SUCCEEDED with what it counted; a repeated pure step only counts again."""
     values = {"counts": dict(counts), "measures": dict(measures)}
-    if not move_task(
-        connection, run_id, step_key, TaskState.SUCCEEDED, finished_at=now, failure=None, **values
-    ):
+    ended = {"finished_at": now, "failure": None}
+    if not move_task(connection, run_id, step_key, TaskState.SUCCEEDED, **ended, **values):
         mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
         done = task_run.c.state == TaskState.SUCCEEDED
         connection.execute(task_run.update().where(mine, done).values(**values))

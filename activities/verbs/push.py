@@ -70,7 +70,7 @@ def _batches(
     )
     wanted = operation.columns(operation.parameters.model_validate(work.parameters(call))) or records.columns
     names = tuple(column.name for column in wanted)
-    for keys in itertools.batched(keyed, operation.batch_size):
+    for keys in itertools.batched(sorted(keyed), operation.batch_size, strict=False):
         yield Batch(work, call, operation, adapter, claim, {key: keyed[key] for key in keys}, names)
 
 
@@ -99,7 +99,8 @@ def _finished(
     work: Work, source: StepOutput, keyed: Mapping[str, Record], fates: Fates, duplicates: list[Record]
 ) -> Result:
     call = work.step.push
-    assert call is not None and source.records is not None
+    assert call is not None
+    assert source.records is not None
     rejected = [
         Rejected(keyed[key], (Fault("refused", fates.reasons.get(key, "The system refused the record.")),))
         for key, fate in fates.of.items()
@@ -111,8 +112,8 @@ def _finished(
     counts = _counts(len(source.records), fates, len(duplicates))
     if held := counts[Fate.HELD]:
         raise InDoubt(
-            f"{held} records were sent to {call.connector!r} and no usable answer came. They are held, not sent "
-            "again; look them up in the system and resolve them."
+            f"{held} records were sent to {call.connector!r} and no usable answer came. They are held and "
+            "not sent again; look them up in the system."
         )
     return Result(counts=counts, measures=_measures(work, source, keyed, fates, duplicates))
 
@@ -122,7 +123,8 @@ def _measures(
 ) -> dict[str, dict[str, Any]]:
     """Each measure of the pushed step, per fate."""
     call = work.step.push
-    assert call is not None and source.records is not None
+    assert call is not None
+    assert source.records is not None
     declared = work.workflow.step(call.records).measures
     by_fate: dict[Fate, list[Record]] = {fate: [] for fate in Fate}
     for key, fate in fates.of.items():

@@ -1,0 +1,95 @@
+"""PostgreSQL, by psycopg 3."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from sqlalchemy import URL, Connection, Executable, TableClause, any_, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.types import Text
+
+from adapters.datasource.sql import postgresql_errors as errors
+from adapters.datasource.sql.dialect import Dialect
+from adapters.datasource.sql.settings import PushSpec, SqlSettings
+from adapters.datasource.sql.statements import sql_type
+from kernel.errors import ExternalError
+from kernel.records import Column, Record
+
+_MILLISECONDS = 1000
+_APPLICATION = "sluice"
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL 14 and later."""
+
+    title: ClassVar[str] = "PostgreSQL"
+
+    def url(self, settings: SqlSettings) -> URL:
+        return URL.create(
+            "postgresql+psycopg",
+            username=settings.user,
+            host=settings.host,
+            port=settings.effective_port,
+            database=settings.database,
+        )
+
+    def engine_options(self, settings: SqlSettings) -> dict[str, Any]:
+        limit = settings.statement_timeout * _MILLISECONDS
+        certificates = {"sslrootcert": settings.sslrootcert} if settings.sslrootcert else {}
+        arguments = {
+            "application_name": _APPLICATION,
+            "connect_timeout": settings.connect_timeout,
+            "sslmode": settings.effective_sslmode,
+            # A peer that vanishes without a word would otherwise hold a batch for two hours.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "options": f"-c statement_timeout={limit} -c lock_timeout={limit} -c timezone=UTC",
+            **certificates,
+        }
+        # Looking for the hstore type would cost every connection a round trip.
+        return {"connect_args": arguments, "use_native_hstore": False}
+
+    def read_only(self, connection: Connection) -> Connection:
+        return connection.execution_options(postgresql_readonly=True)
+
+    def prepare_write(self, connection: Connection) -> None:
+        connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+
+    def insert_missing(
+        self, table: TableClause, key: str, columns: Sequence[Column], rows: Sequence[Record]
+    ) -> Executable:
+        arrays = (
+            bindparam(f"values_{index}", [row[column.name] for row in rows], type_=ARRAY(sql_type(column)))
+            for index, column in enumerate(columns)
+        )
+        names = [column.name for column in columns]
+        sent = func.unnest(*arrays).table_valued(*names, name="sent").render_derived()
+        return (
+            insert(table)
+            .from_select(names, select(*sent.c))
+            .on_conflict_do_nothing(index_elements=[key])
+            .returning(*table.c)
+        )
+
+    def select_present(self, table: TableClause, key: str, keys: Sequence[str]) -> Executable:
+        wanted = bindparam("keys", list(keys), type_=ARRAY(Text()))
+        return select(*table.c).where(table.c[key] == any_(wanted))
+
+    def mapped(self, exc: SQLAlchemyError, place: str) -> ExternalError:
+        return errors.mapped(exc, place)
+
+    def refuses_rows(self, exc: SQLAlchemyError) -> bool:
+        return errors.refuses_rows(exc)
+
+    def refusal(self, exc: SQLAlchemyError, spec: PushSpec, row: Record, connection: Connection) -> str:
+        return errors.refusal(exc)
+
+    def outcome_unknown(self, exc: SQLAlchemyError) -> bool:
+        return errors.outcome_unknown(exc)
+
+    def quieten(self, exc: SQLAlchemyError) -> None:
+        errors.quieten(exc)
+
+
+DIALECT = PostgreSQL()

@@ -29,6 +29,8 @@ class Settings:
     """SLUICE_MAX_UPLOAD_BYTES: largest file that may be uploaded."""
     database_pool_size: int
     """SLUICE_DATABASE_POOL_SIZE: connections kept per process."""
+    platform_authentication: bool
+    """WEBSITE_AUTH_ENABLED: set by App Service Authentication; only then its principal headers count."""
 
 
 ENVIRONMENTS = ("sandbox", "production")
@@ -63,6 +65,10 @@ def _key(value: str) -> Secret:
     return Secret(value)
 
 
+def _flag(value: str) -> bool:
+    return value.strip().lower() in ("true", "1")
+
+
 def _positive(value: str) -> int:
     number = int(value) if value.isdecimal() else 0
     if number < 1:
@@ -86,6 +92,7 @@ SETTINGS = (
     _Setting("key_encryption_key", "SLUICE_KEY_ENCRYPTION_KEY", _key),
     _Setting("max_upload_bytes", "SLUICE_MAX_UPLOAD_BYTES", _positive, str(DEFAULT_MAX_UPLOAD_BYTES)),
     _Setting("database_pool_size", "SLUICE_DATABASE_POOL_SIZE", _positive, "4"),
+    _Setting("platform_authentication", "WEBSITE_AUTH_ENABLED", _flag, "false"),
 )
 
 

@@ -183,3 +183,10 @@ def succeed_task(
         mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
         done = task_run.c.state == TaskState.SUCCEEDED
         connection.execute(task_run.update().where(mine, done).values(**values))
+
+
+def pending_since(connection: Connection, before: datetime, limit: int) -> list[UUID]:
+    """Runs that are PENDING and were created before a time, oldest first."""
+    table = workflow_run
+    query = select(table.c.id).where(table.c.state == RunState.PENDING, table.c.created_at < before)
+    return list(connection.execute(query.order_by(table.c.created_at).limit(limit)).scalars())

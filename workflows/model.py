@@ -1,5 +1,6 @@
 """The shape of a workflow definition. `loading` reads it, `validation` checks what the shape cannot say."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +15,11 @@ Expression = Annotated[str, Field(min_length=1, description="A CEL expression")]
 Sql = Annotated[str, Field(min_length=1, description="One SELECT in DuckDB's dialect")]
 Duration = Annotated[str, Field(pattern=r"^\d{1,5}(s|m|h|d)$", description="A whole number and s, m, h or d")]
 InputType = Literal["text", "integer", "decimal", "boolean", "date"]
+
+
+def name_pattern(joiner: str) -> re.Pattern[str]:
+    """Names with `_` (steps, columns, object types) or `-` (workflows, connectors) between words."""
+    return re.compile(rf"[a-z][a-z0-9{joiner}]{{0,62}}")
 
 
 class Part(BaseModel):

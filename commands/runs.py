@@ -1,0 +1,88 @@
+"""Start runs, and find those that were committed but never started."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from commands.deployment import Deployment
+from kernel.ids import new_id
+from store import audit, runs
+from store.idempotency import IdempotentRequest, earlier_result, remember
+from store.runs import RunRow
+from store.workflows import active_version
+from workflows.inputs import check_inputs
+from workflows.model import Workflow
+from workflows.version import canonical_json
+
+logger = logging.getLogger(__name__)
+
+type Starter = Callable[[UUID], None]
+"""Schedules the orchestration of a run; doing so twice starts it once."""
+
+PENDING_GRACE = timedelta(seconds=30)
+
+
+def start_run(
+    deployment: Deployment,
+    key: str,
+    inputs: Mapping[str, Any],
+    reason: str,
+    actor: str,
+    starter: Starter,
+    idempotency_key: str | None = None,
+) -> tuple[RunRow, bool]:
+    """Commit a run with all its tasks, then start it. Returns the run and whether it is new.
+
+    The pre-flight commit comes first: if starting fails after it, the sweep starts the run later.
+    """
+    run_id, now = new_id(), deployment.clock()
+    asked = canonical_json({"workflow": key, "inputs": inputs, "reason": reason})
+    request = IdempotentRequest(
+        actor, "start_run", idempotency_key or "", hashlib.sha256(asked.encode()).hexdigest()
+    )
+    with deployment.database.transaction(actor) as connection:
+        earlier = earlier_result(connection, request) if idempotency_key else None
+        if earlier is not None:
+            row = runs.get_run(connection, UUID(earlier["run_id"]))
+            return row, False
+        version = active_version(connection, key)
+        workflow = Workflow.model_validate(version.definition)
+        run = {
+            "id": run_id,
+            "workflow": key,
+            "version_id": version.id,
+            "environment": deployment.environment,
+            "inputs": check_inputs(workflow, inputs),
+            "requested_by": actor,
+            "reason": reason,
+            "created_at": now,
+        }
+        runs.insert_run(connection, run, [(step.key, step.verb) for step in workflow.steps])
+        audit.record(
+            connection, stream="runs", actor=actor, action="run.started", subject=str(run_id),
+            details={"workflow": key, "version": version.number}, now=now,
+        )  # fmt: skip
+        if idempotency_key:
+            remember(connection, request, {"run_id": str(run_id)}, now)
+        row = runs.get_run(connection, run_id)
+    _schedule(starter, run_id)
+    return row, True
+
+
+def start_pending_runs(deployment: Deployment, starter: Starter, limit: int = 100) -> int:
+    """Start committed runs that are still PENDING after the grace period; returns how many were tried."""
+    with deployment.database.reading() as connection:
+        waiting = runs.pending_since(connection, deployment.clock() - PENDING_GRACE, limit)
+    for run_id in waiting:
+        _schedule(starter, run_id)
+    return len(waiting)
+
+
+def _schedule(starter: Starter, run_id: UUID) -> None:
+    try:
+        starter(run_id)
+    except Exception as exc:
+        logger.warning("run not started yet", extra={"run_id": str(run_id)}, exc_info=exc)

@@ -1,0 +1,52 @@
+"""Composition root: settings, services, blueprints."""
+
+import base64
+import os
+from collections.abc import Mapping
+from functools import partial
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from activities.blueprint import activity_blueprint
+from activities.services import Services
+from adapters.registry import describe, get_adapter
+from commands.deployment import Deployment
+from kernel.clock import utc_now
+from kernel.settings import Settings, read_settings
+from orchestrators.blueprint import orchestrator_blueprint
+from store.blobs import Blobs
+from store.contexts import ContextStore
+from store.database import Database
+from store.envelope import Envelope
+from store.vault import FileVault
+from triggers.blueprint import trigger_blueprint
+from workflows.sql import SqlEngine
+
+
+def create_app(environ: Mapping[str, str]) -> df.DFApp:
+    """The function app with all its triggers. Raises `InvalidSettings` with every fault."""
+    settings = read_settings(environ)
+    database = Database(settings.database_url, settings.database_pool_size)
+    blobs = Blobs(settings.storage_connection)
+    engine = SqlEngine()
+    application = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+    application.register_functions(activity_blueprint(_services(settings, database, blobs, engine)))
+    application.register_functions(orchestrator_blueprint())
+    deployment = Deployment(
+        database, blobs, engine, describe, utc_now, settings.environment, settings.max_upload_bytes
+    )
+    application.register_functions(
+        trigger_blueprint(deployment, platform_authentication=settings.platform_authentication)
+    )
+    return application
+
+
+def _services(settings: Settings, database: Database, blobs: Blobs, engine: SqlEngine) -> Services:
+    envelope = Envelope(base64.b64decode(settings.key_encryption_key.reveal()))
+    adapter = partial(get_adapter, credentials=FileVault(settings.secrets_file))
+    contexts = ContextStore(blobs, envelope)
+    return Services(database, blobs, contexts, envelope, engine, adapter, utc_now, settings.environment)
+
+
+app = create_app(os.environ)

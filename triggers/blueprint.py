@@ -1,0 +1,66 @@
+"""Registers the HTTP endpoints and the sweep."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from commands.deployment import Deployment
+from commands.runs import Starter, start_pending_runs
+from orchestrators.names import WORKFLOW_RUN, instance_id
+from triggers import connectors, health, runs, workflows
+from triggers.http import DurableClient, Endpoint, Request, answer
+from triggers.openapi import openapi_endpoint
+
+ENDPOINTS = (*workflows.ENDPOINTS, *connectors.ENDPOINTS, *runs.ENDPOINTS, *health.ENDPOINTS)
+PRINCIPAL_HEADER = "X-MS-CLIENT-PRINCIPAL-NAME"
+KEY_HOLDER = "function-key"
+
+
+def trigger_blueprint(deployment: Deployment, *, platform_authentication: bool) -> df.Blueprint:
+    """All triggers. Principal headers count only when the platform sets them."""
+    blueprint = df.Blueprint()
+
+    def actor(request: func.HttpRequest) -> str:
+        named = request.headers.get(PRINCIPAL_HEADER) if platform_authentication else None
+        return named or KEY_HOLDER
+
+    for endpoint in (*ENDPOINTS, openapi_endpoint(ENDPOINTS)):
+        _register(blueprint, endpoint, deployment, actor)
+    _register_sweep(blueprint, deployment)
+    return blueprint
+
+
+def starter_for(client: DurableClient) -> Starter:
+    """Starts runs through a durable client."""
+
+    def start(run_id: UUID) -> None:
+        client.schedule_new_orchestration(
+            WORKFLOW_RUN, input={"run_id": str(run_id)}, instance_id=instance_id(run_id)
+        )
+
+    return start
+
+
+def _register(
+    blueprint: df.Blueprint,
+    endpoint: Endpoint,
+    deployment: Deployment,
+    actor: Callable[[func.HttpRequest], str],
+) -> None:
+    level = func.AuthLevel.ANONYMOUS if endpoint.anonymous else func.AuthLevel.FUNCTION
+
+    @blueprint.function_name(endpoint.name)
+    @blueprint.route(endpoint.path, methods=[endpoint.method], auth_level=level)
+    @blueprint.durable_client_input(client_name="client")
+    def shell(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+        return answer(endpoint, Request(req, deployment, actor(req), starter_for(client)))
+
+
+def _register_sweep(blueprint: df.Blueprint, deployment: Deployment) -> None:
+    @blueprint.function_name("sweep_pending_runs")
+    @blueprint.timer_trigger("0 * * * * *", "timer")
+    @blueprint.durable_client_input(client_name="client")
+    def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
+        start_pending_runs(deployment, starter_for(client))

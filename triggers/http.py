@@ -1,0 +1,189 @@
+"""The one shell around every endpoint: parse, call, answer; errors become `application/problem+json`."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+from uuid import UUID
+
+import azure.functions as func
+from pydantic import BaseModel, ValidationError
+
+from commands.deployment import Deployment
+from commands.runs import Starter
+from kernel import errors
+from kernel.errors import Fault, InvalidRequest, NotFound, SluiceError, TooLarge
+from kernel.ids import new_id
+
+logger = logging.getLogger(__name__)
+
+MAX_JSON_BYTES = 1_000_000
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+
+STATUSES: Mapping[type[SluiceError], int] = {
+    errors.InvalidDefinition: 422,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.CallerError: 400,
+    errors.PolicyDenied: 422,
+    errors.Unavailable: 503,
+    errors.Transient: 503,
+    errors.ExternalError: 502,
+}
+"""HTTP status by error class; the nearest class counts, 500 for all others."""
+
+
+class DurableClient(Protocol):
+    """The part of the durable client that endpoints use."""
+
+    def schedule_new_orchestration(
+        self, orchestrator: str, *, input: Any = None, instance_id: str | None = None
+    ) -> str:
+        """Schedule an orchestration and return its instance id."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a handler sees of an HTTP request."""
+
+    http: func.HttpRequest
+    deployment: Deployment
+    actor: str
+    starter: Starter
+
+    def path(self, name: str) -> str:
+        """A part of the route."""
+        return str(self.http.route_params.get(name, ""))
+
+    def id(self, name: str) -> UUID:
+        """A part of the route that is an id; `NotFound` when it cannot be one."""
+        try:
+            return UUID(self.path(name))
+        except ValueError as exc:
+            raise NotFound(f"There is nothing with the id {self.path(name)!r}.") from exc
+
+    def query(self, name: str) -> str | None:
+        """A query parameter, or `None`."""
+        value: str | None = self.http.params.get(name)
+        return value
+
+    def header(self, name: str) -> str | None:
+        """A header, or `None`."""
+        value: str | None = self.http.headers.get(name)
+        return value
+
+    @cached_property
+    def limit(self) -> int:
+        """The page size asked for, within bounds."""
+        text = self.query("limit") or str(DEFAULT_LIMIT)
+        if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
+            raise InvalidRequest(f"`limit` is {text!r}; use a whole number from 1 to {MAX_LIMIT}.")
+        return int(text)
+
+    def text(self) -> str:
+        """The body as UTF-8 text of at most a megabyte."""
+        data = self.http.get_body()
+        if len(data) > MAX_JSON_BYTES:
+            raise TooLarge(f"The body has {len(data):,} bytes; at most {MAX_JSON_BYTES:,} are accepted here.")
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise InvalidRequest(f"The body is not UTF-8: byte {exc.start} does not fit.") from exc
+
+    def body[Model: BaseModel](self, model: type[Model]) -> Model:
+        """The JSON body as a model; `InvalidRequest` with a pointer for every fault."""
+        text = self.text() or "{}"
+        try:
+            return model.model_validate(json.loads(text, parse_float=str))
+        except json.JSONDecodeError as exc:
+            place = f"line {exc.lineno}, column {exc.colno}"
+            raise InvalidRequest(f"The body is not JSON: {exc.msg} at {place}.") from exc
+        except ValidationError as exc:
+            faults = [Fault(e["type"], f"{e['msg']}.", path=pointer(e["loc"])) for e in exc.errors()]
+            raise InvalidRequest("The body does not fit.", faults=faults) from exc
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a handler gives back."""
+
+    view: BaseModel | None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+type Handler = Callable[[Request], Answer]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One route and method. `takes` is a body model, `text` or `bytes`; `gives` is the answer's model."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    handler: Handler
+    gives: type[BaseModel]
+    takes: type[BaseModel] | str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+    anonymous: bool = False
+
+
+def pointer(path: tuple[str | int, ...]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def answer(endpoint: Endpoint, request: Request) -> func.HttpResponse:
+    """Call the endpoint's handler and render what comes of it."""
+    trace = str(new_id())
+    try:
+        return _render(endpoint.handler(request), trace)
+    except SluiceError as exc:
+        status = status_of(exc)
+        if status >= 500:
+            logger.warning(
+                "request failed", extra={"endpoint": endpoint.name, "code": exc.code, "trace": trace}
+            )
+        return problem(exc, status, trace)
+    except Exception as exc:
+        logger.error("request crashed", extra={"endpoint": endpoint.name, "trace": trace}, exc_info=exc)
+        hidden = errors.InternalError("Something went wrong here; give the operators this trace id.")
+        return problem(hidden, 500, trace)
+
+
+def status_of(error: SluiceError) -> int:
+    """The status of the error's nearest class."""
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
+
+
+def problem(error: SluiceError, status: int, trace: str) -> func.HttpResponse:
+    """RFC 9457 problem details with our stable code and all faults."""
+    details = {
+        "type": f"urn:sluice:error:{error.code}",
+        "title": (type(error).__doc__ or error.code).splitlines()[0],
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+        "errors": [fault.to_dict() for fault in error.faults],
+        "trace_id": trace,
+    }
+    headers = {"X-Request-Id": trace, "Cache-Control": "no-store"}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return func.HttpResponse(
+        json.dumps(details), status_code=status, mimetype="application/problem+json", headers=headers
+    )
+
+
+def _render(given: Answer, trace: str) -> func.HttpResponse:
+    body = given.view.model_dump_json(by_alias=True) if given.view is not None else ""
+    headers = {"X-Request-Id": trace, "Cache-Control": "no-store", **given.headers}
+    return func.HttpResponse(body, status_code=given.status, mimetype="application/json", headers=headers)

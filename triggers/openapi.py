@@ -1,0 +1,89 @@
+"""OpenAPI 3.1 from the same models that parse requests."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, RootModel
+from pydantic.json_schema import models_json_schema
+
+from kernel.release import VERSION
+from triggers.http import Answer, Endpoint, Request
+
+_REF = "#/components/schemas/{model}"
+_MEDIA = {"text": "application/yaml", "bytes": "application/octet-stream"}
+_PROBLEM = {
+    "description": "Problem details (RFC 9457) with a stable `code`",
+    "content": {"application/problem+json": {"schema": {"type": "object"}}},
+}
+
+
+class OpenApi(RootModel[dict[str, Any]]):
+    """An OpenAPI document."""
+
+
+def openapi_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The document for these endpoints."""
+    models = {model for endpoint in endpoints for model in _models(endpoint)}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    refs, definitions = models_json_schema([(model, "serialization") for model in ordered], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        path = "/api/" + re.sub(r"\{\*?(\w+)\}", r"{\1}", endpoint.path)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, refs)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Sluice", "version": VERSION, "description": "A governed workflow runtime."},
+        "paths": paths,
+        "components": {
+            "schemas": definitions.get("$defs", {}),
+            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-functions-key"}},
+        },
+        "security": [{"key": []}],
+    }
+
+
+def openapi_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
+    """The endpoint that serves the document of the others."""
+
+    def show(_request: Request) -> Answer:
+        return Answer(OpenApi(openapi_document(endpoints)))
+
+    return Endpoint("openapi", "GET", "openapi.json", "This description", show, OpenApi, anonymous=True)
+
+
+def _models(endpoint: Endpoint) -> list[type[BaseModel]]:
+    taken = [endpoint.takes] if isinstance(endpoint.takes, type) else []
+    return [*taken, endpoint.gives]
+
+
+def _operation(endpoint: Endpoint, refs: Any) -> dict[str, Any]:
+    given = {"application/json": {"schema": refs[(endpoint.gives, "serialization")]}}
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "parameters": _parameters(endpoint),
+        "responses": {
+            str(endpoint.status): {"description": endpoint.summary, "content": given},
+            "default": _PROBLEM,
+        },
+    }
+    if isinstance(endpoint.takes, type):
+        body = {"application/json": {"schema": refs[(endpoint.takes, "serialization")]}}
+        operation["requestBody"] = {"required": True, "content": body}
+    elif endpoint.takes is not None:
+        content = {_MEDIA[endpoint.takes]: {"schema": {"type": "string"}}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if endpoint.anonymous:
+        operation["security"] = []
+    return operation
+
+
+def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    text = {"schema": {"type": "string"}}
+    names = re.findall(r"\{\*?(\w+)\}", endpoint.path)
+    return [
+        *({"name": name, "in": "path", "required": True, **text} for name in names),
+        *({"name": n, "in": "query", "description": d, **text} for n, d in endpoint.query.items()),
+        *({"name": n, "in": "header", "description": d, **text} for n, d in endpoint.headers.items()),
+    ]

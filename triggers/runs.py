@@ -1,0 +1,124 @@
+"""Endpoints for runs."""
+
+import base64
+import binascii
+from datetime import datetime
+from uuid import UUID
+
+from commands.runs import start_run
+from kernel.errors import InvalidRequest
+from store.dead_letters import list_for_run
+from store.runs import RunFilter, RunRow, get_run, get_tasks, list_runs
+from triggers.http import Answer, Endpoint, Request
+from triggers.views import DeadLetterView, Page, RunDetailView, RunView, StartRun
+from workflows.states import RunState
+
+_MAX_KEY = 200
+
+
+def start(request: Request) -> Answer:
+    """Start a run; the same `Idempotency-Key` with the same request answers with the first run."""
+    given, key = request.body(StartRun), request.header("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= _MAX_KEY:
+        raise InvalidRequest(f"The Idempotency-Key must have 1 to {_MAX_KEY} characters.")
+    row, created = start_run(
+        request.deployment,
+        request.path("key"),
+        given.inputs,
+        given.reason,
+        request.actor,
+        request.starter,
+        key,
+    )
+    headers = {"Location": f"/api/runs/{row.id}", "Retry-After": "1"}
+    if not created:
+        headers["Idempotent-Replayed"] = "true"
+    return Answer(RunView.of(row), 202, headers)
+
+
+def index(request: Request) -> Answer:
+    """Runs, newest first."""
+    wanted = RunFilter(request.query("workflow"), _state(request), _position(request.query("cursor")))
+    with request.deployment.database.reading() as connection:
+        rows = list_runs(connection, wanted, request.limit + 1)
+    shown = rows[: request.limit]
+    following = _cursor(shown[-1]) if len(rows) > request.limit else None
+    return Answer(Page[RunView](items=[RunView.of(row) for row in shown], next=following))
+
+
+def show(request: Request) -> Answer:
+    """One run with its tasks."""
+    run_id = request.id("id")
+    with request.deployment.database.reading() as connection:
+        return Answer(RunDetailView.with_tasks(get_run(connection, run_id), get_tasks(connection, run_id)))
+
+
+def dead_letters(request: Request) -> Answer:
+    """The records a run set aside, with reasons."""
+    run_id, cursor = request.id("id"), request.query("cursor")
+    with request.deployment.database.reading() as connection:
+        get_run(connection, run_id)
+        rows = list_for_run(connection, run_id, UUID(cursor) if cursor else None, request.limit + 1)
+    shown = rows[: request.limit]
+    following = str(shown[-1].id) if len(rows) > request.limit else None
+    return Answer(Page[DeadLetterView](items=[DeadLetterView.of(row) for row in shown], next=following))
+
+
+def _state(request: Request) -> RunState | None:
+    text = request.query("state")
+    if text is None:
+        return None
+    try:
+        return RunState(text.upper())
+    except ValueError as exc:
+        raise InvalidRequest(f"{text!r} is no run state; use one of {', '.join(RunState)}.") from exc
+
+
+def _cursor(row: RunRow) -> str:
+    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()}|{row.id}".encode()).decode()
+
+
+def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
+    if cursor is None:
+        return None
+    try:
+        at, run_id = base64.urlsafe_b64decode(cursor).decode().split("|")
+        return datetime.fromisoformat(at), UUID(run_id)
+    except (binascii.Error, ValueError) as exc:
+        raise InvalidRequest("The cursor is not one of ours; start again without it.") from exc
+
+
+_PAGING = {"cursor": "Where to go on", "limit": "Items a page"}
+
+ENDPOINTS = (
+    Endpoint(
+        "runs_start",
+        "POST",
+        "workflows/{key}/runs",
+        "Start a run",
+        start,
+        RunView,
+        takes=StartRun,
+        status=202,
+        headers={"Idempotency-Key": "A key of yours; a repeat answers with the first run"},
+    ),
+    Endpoint(
+        "runs_list",
+        "GET",
+        "runs",
+        "List runs, newest first",
+        index,
+        Page[RunView],
+        query={"workflow": "Only this workflow", "state": "Only this state", **_PAGING},
+    ),
+    Endpoint("runs_get", "GET", "runs/{id}", "One run with its tasks", show, RunDetailView),
+    Endpoint(
+        "runs_dead_letters",
+        "GET",
+        "runs/{id}/dead-letters",
+        "Records a run set aside",
+        dead_letters,
+        Page[DeadLetterView],
+        query=_PAGING,
+    ),
+)

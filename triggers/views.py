@@ -1,0 +1,251 @@
+"""What the API takes and gives: the models that requests are parsed with and OpenAPI is made from."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from store.connectors import ConnectorRow
+from store.dead_letters import DeadLetter
+from store.runs import RunRow, TaskRow
+from store.workflows import Version, WorkflowRow
+
+
+class Body(BaseModel):
+    """Base of request bodies: unknown names are faults."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class View(BaseModel):
+    """Base of answers."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class StartRun(Body):
+    """Start a run of a workflow's active version."""
+
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    reason: str = ""
+
+
+class SaveConnector(Body):
+    """A connector's system, settings and the names of its secrets."""
+
+    system: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    secrets: dict[str, str] = Field(default_factory=dict)
+
+
+class SaveObjectType(Body):
+    """A business object type: a JSON Schema (draft 2020-12)."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+
+class FaultView(View):
+    """One thing that is wrong, with its place and remedy."""
+
+    code: str
+    message: str
+    path: str = ""
+    line: int | None = None
+    field: str | None = None
+    value: str | None = None
+    hint: str = ""
+    severity: str = "error"
+
+
+class ValidationView(View):
+    """Whether a definition can be published, and everything worth saying about it."""
+
+    valid: bool
+    faults: list[FaultView]
+    segments: list[list[str]] = Field(default_factory=list, description="Steps that run in one go")
+
+
+class WorkflowView(View):
+    """A workflow as lists show it."""
+
+    key: str
+    name: str
+    active_version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: WorkflowRow) -> "WorkflowView":
+        """The view of a row."""
+        return cls.model_validate(row)
+
+
+class VersionView(View):
+    """One immutable version."""
+
+    id: UUID
+    workflow: str
+    number: int
+    hash: str
+    published_by: str
+    published_at: datetime
+    definition: dict[str, Any]
+    plan: dict[str, Any]
+
+    @classmethod
+    def of(cls, version: Version) -> "VersionView":
+        """The view of a version."""
+        return cls.model_validate(version)
+
+
+class ConnectorView(View):
+    """A connector; secrets are names in the vault."""
+
+    key: str
+    system: str
+    settings: dict[str, Any]
+    secrets: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: ConnectorRow) -> "ConnectorView":
+        """The view of a row."""
+        return cls.model_validate(row)
+
+
+class ObjectTypeView(View):
+    """A business object type by name."""
+
+    name: str
+
+
+class FileView(View):
+    """An uploaded file; `sha256` is of its bytes."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class FailureView(View):
+    """Why a run or task failed."""
+
+    step: str | None = None
+    code: str
+    message: str
+    faults: list[FaultView] = Field(default_factory=list)
+
+
+class TaskView(View):
+    """One step of a run. `measures` are per measure; numbers that are not whole are decimal strings."""
+
+    step: str
+    verb: str
+    state: str
+    attempt: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    counts: dict[str, int]
+    measures: dict[str, Any]
+    failure: FailureView | None
+
+    @classmethod
+    def of(cls, row: TaskRow) -> "TaskView":
+        """The view of a row."""
+        return cls(
+            step=row.step_key,
+            verb=row.verb,
+            state=row.state,
+            attempt=row.attempt,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            counts=dict(row.counts or {}),
+            measures=dict(row.measures or {}),
+            failure=_failure(row.failure),
+        )
+
+
+class TotalsView(View):
+    """One control total: read = posted + already posted + rejected + held. Decimal strings."""
+
+    step: str
+    measure: str
+    read: str
+    posted: str
+    already_posted: str
+    rejected: str
+    held: str
+    proved: bool
+
+
+class RunView(View):
+    """One run."""
+
+    id: UUID
+    workflow: str
+    version: int
+    environment: str
+    state: str
+    inputs: dict[str, Any]
+    requested_by: str
+    reason: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    failure: FailureView | None
+    totals: list[TotalsView] | None
+
+    @classmethod
+    def of(cls, row: RunRow) -> "RunView":
+        """The view of a row."""
+        return cls.model_validate({**vars(row), "failure": _failure(row.failure)})
+
+
+class RunDetailView(RunView):
+    """One run with its tasks."""
+
+    tasks: list[TaskView] = Field(default_factory=list)
+
+    @classmethod
+    def with_tasks(cls, row: RunRow, tasks: list[TaskRow]) -> "RunDetailView":
+        """The view of a run and its tasks."""
+        return cls(**RunView.of(row).model_dump(), tasks=[TaskView.of(task) for task in tasks])
+
+
+class DeadLetterView(View):
+    """A record that was set aside, without the record."""
+
+    id: UUID
+    run_id: UUID
+    step: str
+    reason: str
+    faults: list[FaultView]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> "DeadLetterView":
+        """The view of a dead letter."""
+        return cls.model_validate({**vars(letter), "step": letter.step_key})
+
+
+class Page[Item](View):
+    """Part of a list. Pass `next` as `cursor` to get the following part; `null` means the end."""
+
+    items: list[Item]
+    next: str | None = None
+
+
+class HealthView(View):
+    """Whether the application and what it needs answer. Each check is `ok` or a reason."""
+
+    status: str
+    version: str
+    checks: dict[str, str] = Field(default_factory=dict)
+
+
+def _failure(stored: Mapping[str, Any] | None) -> FailureView | None:
+    return None if stored is None else FailureView.model_validate(stored)

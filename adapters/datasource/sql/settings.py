@@ -1,18 +1,39 @@
 """Connector settings of the SQL adapter: how to reach the database and which operations it offers."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from kernel.records import Column
 
 _MODEL = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-_IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_$]{0,62}"
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}", re.ASCII)
 
 DEFAULT_PORTS: Mapping[str, int] = MappingProxyType({"postgresql": 5432})
+
+
+def _identifier(name: str) -> str:
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError("use a name of letters, digits and underscores, at most 63 characters long.")
+    return name
+
+
+def _table_name(name: str) -> str:
+    parts = name.split(".")
+    if len(parts) > 2 or not all(map(_IDENTIFIER.fullmatch, parts)):
+        raise ValueError("name the table as table or schema.table, in letters, digits and underscores.")
+    return name
+
+
+def _host_name(host: str) -> str:
+    if not _HOST.fullmatch(host):
+        raise ValueError("use a host name or IP address, without port or scheme.")
+    return host
 
 
 def _column_type(text: str) -> str:
@@ -30,8 +51,8 @@ def _statement(sql: str) -> str:
     return sql.strip().removesuffix(";").rstrip()
 
 
-type Identifier = Annotated[str, StringConstraints(pattern=rf"^{_IDENTIFIER}$")]
-type TableName = Annotated[str, StringConstraints(pattern=rf"^({_IDENTIFIER}\.)?{_IDENTIFIER}$")]
+type Identifier = Annotated[str, AfterValidator(_identifier)]
+type TableName = Annotated[str, AfterValidator(_table_name)]
 type ColumnType = Annotated[str, AfterValidator(_column_type)]
 type ParameterName = Annotated[Identifier, AfterValidator(_parameter_name)]
 type Columns = Annotated[dict[Identifier, ColumnType], Field(min_length=1)]
@@ -122,7 +143,7 @@ class SqlSettings(BaseModel):
     model_config = _MODEL
 
     dialect: Literal["postgresql"]
-    host: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,253}$")]
+    host: Annotated[str, AfterValidator(_host_name)]
     port: int | None = Field(default=None, ge=1, le=65535)
     database: str = Field(min_length=1, max_length=63)
     user: str = Field(min_length=1, max_length=63)

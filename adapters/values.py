@@ -52,6 +52,11 @@ def _text(value: Any, _column: Column) -> str:
         raise _wrong(value, "text")
     if "\x00" in value:
         raise Unfit("holds a NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as exc:
+            raise Unfit("holds half of a surrogate pair, which is no character") from exc
     return value
 
 

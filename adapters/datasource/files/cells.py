@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 
 from adapters.datasource.files.dates import DateFormat, iso_date
 from adapters.datasource.files.parameters import ColumnSpec, RecordsParameters
+from adapters.datasource.files.xlsx_gaps import NoValue
 from adapters.timestamps import Unfit, instant, localised, moment_text, normal_text
 from adapters.values import exact_decimal, exact_integer
 from kernel.records import Column, ColumnKind, Value
 
-type Cell = str | int | float | bool | date | datetime | time | timedelta
+type Cell = str | int | float | bool | date | datetime | time | timedelta | NoValue
 type Reader = Callable[[Cell], Value]
 
 # Above this a float no longer holds every whole number.
@@ -48,7 +49,7 @@ class Numbers:
         return text if self._mark == "." else text.replace(self._mark, ".")
 
     def _advice(self, text: str) -> str:
-        if text != text.strip():
+        if text != text.strip() and self._plain.fullmatch(text.strip()):
             return "It has white space around it; set trim: true for the column."
         if re.fullmatch(r"[+-]?[\d.,' ]*\d", text, re.ASCII):
             return "Check the parameters thousands and decimal_mark."
@@ -79,6 +80,8 @@ def reader(column: Column, spec: ColumnSpec, parameters: RecordsParameters) -> R
     from_text, from_cell = _TEXT_READERS[column.kind], _CELL_READERS[column.kind]
 
     def read(cell: Cell) -> Value:
+        if isinstance(cell, NoValue):
+            raise Unfit(cell.reason, "Correct the formula, calculate and save the workbook again.")
         if not isinstance(cell, str):
             return from_cell(cell, context)
         text = cell.strip() if spec.trim else cell

@@ -2,8 +2,10 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from xml.parsers import expat
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
@@ -11,6 +13,7 @@ from adapters.datasource.files.cells import Cell
 from adapters.datasource.files.findings import Findings, unreadable
 from adapters.datasource.files.pages import Row, Table
 from adapters.datasource.files.parameters import RecordsParameters
+from adapters.datasource.files.xlsx_gaps import NoValue, cells_without_value
 
 _ZIP = b"PK\x03\x04"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -25,7 +28,7 @@ def xlsx_table(data: bytes, parameters: RecordsParameters, findings: Findings) -
     """
     _check_container(data, parameters, findings.what)
     sheet = _sheet(_workbook(data, findings.what), parameters.sheet, findings.what)
-    rows = enumerate(sheet.iter_rows(), start=1)
+    rows = _numbered(sheet, _gaps(data, sheet.name, findings.what))
     header_line = parameters.header_row
     header = next((cells for line, cells in rows if line == header_line), [])
     if not any(cell != "" for cell in header):
@@ -37,6 +40,28 @@ def xlsx_table(data: bytes, parameters: RecordsParameters, findings: Findings) -
             hint="Set the parameter header_row to the row that holds it, or sheet to the right sheet.",
         )
     return Table([str(cell) for cell in header], header_line, _filled(rows))
+
+
+def _gaps(data: bytes, sheet: str, what: str) -> Mapping[tuple[int, int], NoValue]:
+    try:
+        return cells_without_value(data, sheet)
+    except (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError) as exc:
+        raise _corrupt(what) from exc
+
+
+def _numbered(
+    sheet: CalamineSheet, gaps: Mapping[tuple[int, int], NoValue]
+) -> Iterator[tuple[int, list[Cell]]]:
+    """Rows with their numbers, and a `NoValue` in each gap."""
+    first_column = sheet.start[1] + 1 if sheet.start else 1
+    gaps_of: dict[int, list[tuple[int, NoValue]]] = {}
+    for (row, column), gap in gaps.items():
+        gaps_of.setdefault(row, []).append((column - first_column, gap))
+    for line, values in enumerate(sheet.iter_rows(), start=1):
+        cells: list[Cell] = [*values]
+        for index, gap in gaps_of.get(line, ()):
+            cells[index] = gap
+        yield line, cells
 
 
 def _filled(rows: Iterator[tuple[int, list[Cell]]]) -> Iterator[Row]:

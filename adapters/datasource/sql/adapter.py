@@ -5,9 +5,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.contract import Adapter, CheckResult, Operation, Outgoing, PushResult
-from adapters.datasource.sql.catalogue import PUSH_BATCH_SIZE, SqlParameters, operations, parsed_settings
+from adapters.datasource.sql.catalogue import PUSH_BATCH_SIZE, operations, parameter_values, parsed_settings
 from adapters.datasource.sql.settings import FetchSpec, LookupSpec, OperationSpec, PushSpec, SqlSettings
-from adapters.faults import validated
 from kernel.errors import AccessForbidden, InvalidRequest
 from kernel.records import Record, Records, Value
 from kernel.verbs import Verb
@@ -100,11 +99,12 @@ class SqlAdapter(Adapter):
         return spec
 
     def _parameters(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Value]:
-        model = operations(self._settings)[operation].parameters
-        what = f"parameters of operation {operation!r} of connector {self.connector.key!r}"
-        parsed = validated(model, parameters, what=what)
-        assert isinstance(parsed, SqlParameters)
-        return {name: getattr(parsed, name) for name in model.model_fields}
+        return parameter_values(
+            self._settings.operations[operation],
+            operations(self._settings)[operation].parameters,
+            parameters,
+            what=f"parameters of operation {operation!r} of connector {self.connector.key!r}",
+        )
 
     def _refuse_production(self) -> None:
         if self.connector.environment == SANDBOX and self._settings.is_production_host:

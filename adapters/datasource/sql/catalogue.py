@@ -18,8 +18,10 @@ from adapters.datasource.sql.settings import (
     SqlSettings,
 )
 from adapters.faults import refused, validated
+from adapters.timestamps import Unfit
+from adapters.values import conform
 from kernel.errors import Fault
-from kernel.records import Column, ColumnKind, parse_columns
+from kernel.records import Column, ColumnKind, Value, parse_columns
 from kernel.verbs import Verb
 
 PUSH_BATCH_SIZE = 1_000
@@ -104,6 +106,26 @@ def _parameters(name: str, types: Mapping[str, str]) -> type[SqlParameters]:
         column.name: (_PARAMETER_TYPES[column.kind], ...) for column in parse_columns(types)
     }
     return create_model(f"{name}_parameters", __base__=SqlParameters, **fields)
+
+
+def parameter_values(
+    spec: OperationSpec, model: type[Parameters], parameters: Mapping[str, Any], *, what: str
+) -> dict[str, Value]:
+    """The parameters as their declared types hold them. Raises `InvalidRequest` with all faults."""
+    parsed = validated(model, parameters, what=what)
+    declared = {} if isinstance(spec, PushSpec) else spec.parameters
+    values: dict[str, Value] = {}
+    faults = []
+    for column in parse_columns(declared):
+        try:
+            values[column.name] = conform(getattr(parsed, column.name), column)
+        except Unfit as exc:
+            faults.append(
+                Fault("unfit_parameter", f"{column.name} {exc.message}.", column.name, hint=exc.hint)
+            )
+    if faults:
+        raise refused(what, faults)
+    return values
 
 
 def _read_faults(path: str, spec: ReadSpec) -> Iterator[Fault]:

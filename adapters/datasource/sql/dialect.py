@@ -2,14 +2,26 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import URL, Connection, Executable, TableClause
 from sqlalchemy.exc import SQLAlchemyError
 
-from adapters.datasource.sql.settings import PushSpec, SqlSettings
+from adapters.datasource.sql.settings import SqlSettings
 from kernel.errors import ExternalError
 from kernel.records import Column, Record
+
+
+class TableRules(Protocol):
+    """What a table demands of its rows; asks the database when first needed."""
+
+    def columns_of(self, constraint: str) -> list[str]:
+        """The columns a constraint is about, if it can be told."""
+        ...
+
+    def too_small_for(self, row: Record) -> list[str]:
+        """The columns, with their types, that cannot hold the row's texts and numbers."""
+        ...
 
 
 class Dialect(ABC):
@@ -53,8 +65,12 @@ class Dialect(ABC):
         """Whether the statement failed because of the rows in it."""
 
     @abstractmethod
-    def refusal(self, exc: SQLAlchemyError, spec: PushSpec, row: Record, connection: Connection) -> str:
-        """Why the database refuses this row, without any of its values."""
+    def rules(self, connection: Connection, table: TableClause) -> TableRules:
+        """What the table demands of its rows."""
+
+    @abstractmethod
+    def refusal(self, exc: SQLAlchemyError, row: Record, rules: TableRules) -> str:
+        """Why the database refuses this row: constraint and columns, none of its values."""
 
     @abstractmethod
     def outcome_unknown(self, exc: SQLAlchemyError) -> bool:

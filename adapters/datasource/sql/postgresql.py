@@ -8,9 +8,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import Text
 
+from adapters.datasource.sql import dialect
 from adapters.datasource.sql import postgresql_errors as errors
-from adapters.datasource.sql.dialect import Dialect
-from adapters.datasource.sql.settings import PushSpec, SqlSettings
+from adapters.datasource.sql.postgresql_table import TableRules
+from adapters.datasource.sql.settings import SqlSettings
 from adapters.datasource.sql.statements import sql_type
 from kernel.errors import ExternalError
 from kernel.records import Column, Record
@@ -19,7 +20,7 @@ _MILLISECONDS = 1000
 _APPLICATION = "sluice"
 
 
-class PostgreSQL(Dialect):
+class PostgreSQL(dialect.Dialect):
     """PostgreSQL 14 and later."""
 
     title: ClassVar[str] = "PostgreSQL"
@@ -82,8 +83,11 @@ class PostgreSQL(Dialect):
     def refuses_rows(self, exc: SQLAlchemyError) -> bool:
         return errors.refuses_rows(exc)
 
-    def refusal(self, exc: SQLAlchemyError, spec: PushSpec, row: Record, connection: Connection) -> str:
-        return errors.refusal(exc)
+    def rules(self, connection: Connection, table: TableClause) -> TableRules:
+        return TableRules(connection, table)
+
+    def refusal(self, exc: SQLAlchemyError, row: Record, rules: dialect.TableRules) -> str:
+        return errors.refusal(exc, row, rules)
 
     def outcome_unknown(self, exc: SQLAlchemyError) -> bool:
         return errors.outcome_unknown(exc)

@@ -4,13 +4,14 @@ Source of the codes: https://www.postgresql.org/docs/current/errcodes-appendix.h
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from adapters.datasource.sql.dialect import TableRules
 from kernel.errors import (
     AccessForbidden,
     AuthenticationFailed,
@@ -22,6 +23,7 @@ from kernel.errors import (
     SystemUnavailable,
     Transient,
 )
+from kernel.records import Record
 
 type Meaning = tuple[type[ExternalError], str]
 
@@ -131,6 +133,7 @@ _ROW_CLASSES = frozenset({"22", "23", "44"})
 _ROW_STATES = frozenset({"P0001"})
 _LOST_CLASSES = frozenset({"08", "57", "58"})
 _LOST_STATES = frozenset({"40003"})
+_TOO_SMALL = frozenset({"22001", "22003"})
 
 _REFUSALS: Mapping[str, str] = {
     "22001": "a text is too long for its column",
@@ -176,11 +179,17 @@ def refuses_rows(exc: SQLAlchemyError) -> bool:
     return state[:2] in _ROW_CLASSES or state in _ROW_STATES
 
 
-def refusal(exc: SQLAlchemyError) -> str:
-    """Why the database refused a row: the constraint and column, never a value."""
+def refusal(exc: SQLAlchemyError, row: Record, rules: TableRules) -> str:
+    """Why the database refused a row: the constraint and columns, never a value."""
     cause = _cause(exc)
-    sentence = _REFUSALS.get(_state(cause) or "", "a value does not fit its column")
-    return f"The database refuses the row: {sentence}{_particulars(cause)}."
+    state = _state(cause) or ""
+    columns: list[str] = []
+    if state in _TOO_SMALL:
+        columns = rules.too_small_for(row)
+    elif isinstance(cause, psycopg.Error) and cause.diag.constraint_name and not cause.diag.column_name:
+        columns = rules.columns_of(cause.diag.constraint_name)
+    sentence = _REFUSALS.get(state, "a value does not fit its column")
+    return f"The database refuses the row: {sentence}{_particulars(cause, columns)}."
 
 
 def outcome_unknown(exc: SQLAlchemyError) -> bool:
@@ -208,14 +217,14 @@ def _state(cause: BaseException | None) -> str | None:
     return state if isinstance(state, str) else None
 
 
-def _particulars(cause: BaseException | None) -> str:
+def _particulars(cause: BaseException | None, columns: Sequence[str] = ()) -> str:
     """Names of objects, and the server's own words where they cannot hold values."""
     if not isinstance(cause, psycopg.Error) or not cause.sqlstate:
         return ""
     diagnosis = cause.diag
     names = {
         "constraint": diagnosis.constraint_name,
-        "column": diagnosis.column_name,
+        "column": diagnosis.column_name or ", ".join(columns),
         "table": diagnosis.table_name,
     }
     parts = [f"{what} {name}" for what, name in names.items() if name]

@@ -70,6 +70,7 @@ class _Writer:
         self._spec = spec
         self._table = target(spec)
         self._columns = parse_columns(spec.columns)
+        self._rules = dialect.rules(connection, self._table)
         self._sent_columns = (Column(spec.key_column, ColumnKind.TEXT), *self._columns)
 
     def write(self, rows: Sequence[Record]) -> dict[str, PushResult]:
@@ -167,7 +168,7 @@ class _Writer:
 
     def _refuse(self, row: Record, exc: SQLAlchemyError) -> dict[str, PushResult]:
         key = str(row[self._spec.key_column])
-        reason = self._dialect.refusal(exc, self._spec, row, self._connection)
+        reason = self._dialect.refusal(exc, row, self._rules)
         return {key: PushResult(key, PushStatus.REJECTED, reason=reason)}
 
     def _external_id(self, row: Mapping[str, Any]) -> str:

@@ -3,82 +3,117 @@
 import argparse
 import asyncio
 import os
+import socket
 import sys
+import threading
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from localhost.host.errors import HostError, LoadError
-from localhost.host.settings import load_settings
+from localhost.host.settings import HostSettings, load_settings
 
 _DEFAULT_PORT = 7071
 # Options of Core Tools that have no meaning here; they are accepted so that scripts written for func work.
-_IGNORED_FLAGS = ("--no-build", "--enableAuth", "--dotnet-isolated-debug", "--enable-json-output", "--python")
-_IGNORED_VALUES = (
-    "--timeout",
-    "-t",
-    "--language-worker",
-    "--runtime",
-    "--user-log-level",
-    "--json-output-file",
-)
+_IGNORED_FLAGS = ("--no-build", "--enableAuth", "--enable-json-output", "--python")
+_IGNORED_VALUES = ("--timeout", "-t", "--language-worker", "--runtime", "--user-log-level")
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the host until it is told to stop. Exit code: 0 after a stop, 1 if it could not start or failed."""
     began = time.perf_counter()
     options = _parser().parse_args(argv)
     try:
-        _run(options, began)
+        return _watch(options, argv) if options.watch else _run(options, began)
     except HostError as exc:
         if isinstance(exc, LoadError) and exc.trace:
             print(exc.trace, file=sys.stderr)
         print(str(exc), file=sys.stderr, flush=True)
         return 1
-    return 0
 
 
-def _run(options: argparse.Namespace, began: float) -> None:
-    settings = load_settings(options.script_root.resolve(), os.environ)
-    port = options.port if options.port is not None else settings.local_port or _DEFAULT_PORT
-    # The heavy imports come after the checks that can fail at once.
-    from localhost.host.server import listening_socket
-
-    listener = listening_socket(options.address, port)
+def _run(options: argparse.Namespace, began: float) -> int:
+    settings = _with_options(load_settings(options.script_root.resolve(), os.environ), options)
+    listener = _listener(options, settings)
+    # These imports take most of the start-up time; the checks that can fail at once come first.
     from localhost.host.console import start_logging
-    from localhost.host.host import Host, Start, load_app
+    from localhost.host.host import DRAIN_SECONDS, Host, Start, load_app
     from localhost.host.runtime import WorkerRuntime
 
     start_logging(settings.log_levels, verbose=options.verbose)
-    for warning in settings.warnings:
-        print(warning, flush=True)
+    print(*settings.warnings, sep="\n", flush=True)
+    start = Start(
+        settings,
+        listener,
+        state_folder=(options.state or settings.script_root / ".sluice" / "host").absolute(),
+        functions=frozenset(options.functions or ()),
+        ready_file=options.ready_file.absolute() if options.ready_file else None,
+        cors_credentials=options.cors_credentials,
+        supervisor=options.supervisor_fd,
+        began=began,
+    )
     runtime = WorkerRuntime()
-    functions = load_app(runtime, settings.script_root, os.environ)
+    host = Host(start, runtime, load_app(runtime, start, os.environ))
     print("Worker process started and initialized.", flush=True)
-    start = Start(settings, listener, frozenset(options.functions or ()), options.ready_file, began)
-    try:
-        asyncio.run(Host(start, runtime, functions).serve())
-    finally:
-        runtime.stop()
+    asyncio.run(host.serve())
+    _stop_threads(runtime.stop, DRAIN_SECONDS)
+    return 0
+
+
+def _stop_threads(stop: Callable[[], None], seconds: float) -> None:
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
+    stopping.join(seconds)
+    if stopping.is_alive():
+        print(
+            f"A function still ran {seconds} s after the stop and was cut off.", file=sys.stderr, flush=True
+        )
+        # A thread cannot be ended from outside, and the interpreter would wait for it.
+        os._exit(1)
+
+
+def _watch(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    # A copy: values put into our own environment would outlive a change of local.settings.json.
+    settings = _with_options(load_settings(options.script_root.resolve(), dict(os.environ)), options)
+    listener = _listener(options, settings)
+    from localhost.host.watching import supervise
+
+    arguments = [argument for argument in argv if argument != "--watch"]
+    return asyncio.run(supervise(listener, arguments, settings.script_root, settings.watch_files))
+
+
+def _listener(options: argparse.Namespace, settings: HostSettings) -> socket.socket:
+    if options.listen_fd is not None:
+        return socket.socket(fileno=options.listen_fd)
+    from localhost.host.server import listening_socket
+
+    port = options.port if options.port is not None else settings.local_port or _DEFAULT_PORT
+    return listening_socket(options.address, port)
+
+
+def _with_options(settings: HostSettings, options: argparse.Namespace) -> HostSettings:
+    if options.cors is None:
+        return settings
+    return replace(settings, cors=tuple(origin.strip() for origin in options.cors.split(",")))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m localhost start", description="Run a function app locally."
-    )
+    parser = argparse.ArgumentParser("python -m localhost start", description="Run a function app locally.")
     parser.add_argument("-p", "--port", type=int, help="port to listen on (default 7071; 0 takes a free one)")
     parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument(
-        "--script-root",
-        "--prefix",
-        type=Path,
-        default=Path(),
-        help="folder of the function app (default: this one)",
-    )
+    parser.add_argument("--script-root", type=Path, default=Path(), help="folder of the app")
     parser.add_argument("--functions", nargs="*", help="load only these functions")
-    parser.add_argument("--ready-file", type=Path, help="write port and pid here, as JSON, once ready")
+    parser.add_argument("--cors", help="origins of web pages that may call the app, with commas between")
+    parser.add_argument("--cors-credentials", action="store_true", help="let those pages send cookies")
+    parser.add_argument("--watch", action="store_true", help="start again when a file of the app changes")
     parser.add_argument("--verbose", action="store_true", help="show every invocation and more")
+    parser.add_argument("--ready-file", type=Path, help="write port and pid here, as JSON, once ready")
+    parser.add_argument("--state", type=Path, help="folder for what is kept (default: .sluice/host)")
+    for hidden in ("--listen-fd", "--supervisor-fd"):
+        parser.add_argument(hidden, type=int, help=argparse.SUPPRESS)
     for flag in _IGNORED_FLAGS:
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
-    for flag in _IGNORED_VALUES:
-        parser.add_argument(flag, help=argparse.SUPPRESS)
+    for name in _IGNORED_VALUES:
+        parser.add_argument(name, help=argparse.SUPPRESS)
     return parser

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from localhost.host.functions import HTTP, SUPPORTED_TRIGGERS, Function
 from localhost.host.routes import http_methods, route_text
@@ -52,6 +53,12 @@ def start_logging(levels: Mapping[str, str], *, verbose: bool) -> None:
     logging.getLogger("host").setLevel(logging.DEBUG if verbose else logging.INFO)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def say(text: str) -> None:
+    """Print a line of the host itself, whatever the app does to logging."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    print(f"[{now}] {text}", flush=True)
 
 
 def print_functions(

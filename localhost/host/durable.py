@@ -8,9 +8,13 @@ encoded answers back. Bytes in, bytes out: another thread or process can do the 
 import json
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import quote
 
 from localhost.host.functions import Binding
 from localhost.host.settings import DurableSettings
+
+WEBHOOKS = "/runtime/webhooks/durabletask"
+_CONNECTION = "Storage"
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,19 @@ class ClientEndpoints:
     def configuration(self, binding: Binding) -> str:
         """The JSON that the Durable extension gives a durable client binding."""
         hub = binding.properties.get("taskHub") or self.settings.hub_name
-        connection = binding.properties.get("connectionName") or "Storage"
-        query = f"taskHub={hub}&connection={connection}"
-        webhooks = f"{self.base_url}/runtime/webhooks/durabletask"
+        connection = binding.properties.get("connectionName") or _CONNECTION
+        query = _query(hub, connection)
+        webhooks = self.base_url + WEBHOOKS
+        start = f"{webhooks}/orchestrators/{{functionName}}[/{{instanceId}}]?{query}"
         return json.dumps(
             {
                 "taskHubName": hub,
                 "connectionName": connection,
-                "creationUrls": _creation_urls(webhooks, query),
-                "managementUrls": _management_urls(f"{webhooks}/instances/INSTANCEID", query),
+                "creationUrls": {
+                    "createNewInstancePostUri": start,
+                    "createAndWaitOnNewInstancePostUri": f"{start}&timeout={{timeoutInSeconds}}",
+                },
+                "managementUrls": _management_urls(webhooks, "INSTANCEID", query),
                 "baseUrl": webhooks,
                 "httpBaseUrl": webhooks,
                 "requiredQueryStringParameters": query,
@@ -101,18 +109,22 @@ class ClientEndpoints:
             }
         )
 
+    def management_urls(self, origin: str, instance_id: str) -> dict[str, str]:
+        """The URLs that manage one instance, as seen by a caller who reached the host at `origin`."""
+        urls = _management_urls(
+            origin + WEBHOOKS, quote(instance_id, safe=""), _query(self.settings.hub_name, _CONNECTION)
+        )
+        return {**urls, "id": instance_id}
 
-def _creation_urls(webhooks: str, query: str) -> dict[str, str]:
-    start = f"{webhooks}/orchestrators/{{functionName}}[/{{instanceId}}]?{query}"
+
+def _query(hub: str, connection: str) -> str:
+    return f"taskHub={hub}&connection={connection}"
+
+
+def _management_urls(webhooks: str, instance_id: str, query: str) -> dict[str, str]:
+    instance = f"{webhooks}/instances/{instance_id}"
     return {
-        "createNewInstancePostUri": start,
-        "createAndWaitOnNewInstancePostUri": f"{start}&timeout={{timeoutInSeconds}}",
-    }
-
-
-def _management_urls(instance: str, query: str) -> dict[str, str]:
-    return {
-        "id": "INSTANCEID",
+        "id": instance_id,
         "statusQueryGetUri": f"{instance}?{query}",
         "sendEventPostUri": f"{instance}/raiseEvent/{{eventName}}?{query}",
         "purgeHistoryDeleteUri": f"{instance}?{query}",

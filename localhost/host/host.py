@@ -1,54 +1,88 @@
 """One run of the host: load the app, open the hub, serve until told to stop, drain."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from localhost.host.console import print_functions
+from starlette.routing import BaseRoute
+
+from localhost.host.admin import AdminApi
+from localhost.host.console import print_functions, say
+from localhost.host.cors import allow_origins
 from localhost.host.dispatcher import FunctionDispatcher
 from localhost.host.durable import ClientEndpoints, Hub
 from localhost.host.errors import HostError
 from localhost.host.functions import DURABLE_CLIENT, DURABLE_TRIGGERS, Function
 from localhost.host.gateway import function_routes, gateway
 from localhost.host.invocation import Invoker
-from localhost.host.memory_hub import MemoryHub
 from localhost.host.runtime import WorkerRuntime
+from localhost.host.schedule_status import FileScheduleStore
 from localhost.host.server import Server
-from localhost.host.settings import HostSettings
+from localhost.host.settings import DurableSettings, HostSettings
+from localhost.host.timers import TimerService, parse_timers
 
 logger = logging.getLogger("host.startup")
 
-_DRAIN_SECONDS = 30
+DRAIN_SECONDS = 30
 _LOCAL_ADDRESSES = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104 - shown, not listened on
 
 
 @dataclass(frozen=True)
 class Start:
-    """What the command line asks for."""
+    """What the command line asks for. `began` is the clock (`perf_counter`) when it was read."""
 
     settings: HostSettings
     listener: socket.socket
+    state_folder: Path
     functions: frozenset[str] = frozenset()
     ready_file: Path | None = None
+    cors_credentials: bool = False
+    supervisor: int | None = None
     began: float = 0.0
 
 
-def load_app(runtime: WorkerRuntime, script_root: Path, environ: Mapping[str, str]) -> list[Function]:
+@dataclass(frozen=True)
+class App:
+    """A loaded function app: the functions to serve, and the names of those that settings switch off."""
+
+    functions: Sequence[Function]
+    disabled: Sequence[str] = ()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether any function needs a task hub."""
+        return any(
+            binding.type in DURABLE_TRIGGERS or binding.type == DURABLE_CLIENT
+            for function in self.functions
+            for binding in function.bindings
+        )
+
+
+def load_app(runtime: WorkerRuntime, start: Start, environ: Mapping[str, str]) -> App:
     """Make the app's folder the place of its imports and relative paths, as the worker does, and index it."""
+    script_root = start.settings.script_root
     os.chdir(script_root)
     packages = script_root / ".python_packages" / "lib" / "site-packages"
     if packages.is_dir():
         sys.path.insert(0, str(packages))
     sys.path.insert(0, str(script_root))
     runtime.start()
-    return runtime.load(Path(environ.get("PYTHON_SCRIPT_FILE_NAME", "function_app.py")).stem)
+    functions = runtime.load(Path(environ.get("PYTHON_SCRIPT_FILE_NAME", "function_app.py")).stem)
+    if unknown := start.functions - {function.name for function in functions}:
+        raise HostError(f"--functions names {', '.join(sorted(unknown))}, which this app does not have.")
+    wanted = [function for function in functions if not start.functions or function.name in start.functions]
+    disabled = [function.name for function in wanted if is_disabled(function, environ)]
+    return App([function for function in wanted if function.name not in disabled], disabled)
 
 
 def is_disabled(function: Function, environ: Mapping[str, str]) -> bool:
@@ -60,62 +94,94 @@ def is_disabled(function: Function, environ: Mapping[str, str]) -> bool:
 class Host:
     """Serves one loaded app."""
 
-    def __init__(self, start: Start, runtime: WorkerRuntime, functions: list[Function]) -> None:
+    def __init__(self, start: Start, runtime: WorkerRuntime, app: App) -> None:
         self._start = start
-        self._runtime = runtime
-        self._functions = functions
+        self._settings = start.settings
+        self._app = app
         host, self._port = start.listener.getsockname()[:2]
         # func shows and hands out localhost, whatever loopback or wildcard address it listens on.
         self._base_url = f"http://{'localhost' if host in _LOCAL_ADDRESSES else host}:{self._port}"
+        self._endpoints = ClientEndpoints("", self._base_url, start.settings.durable)
+        self._invoker = Invoker(runtime, lambda binding: self._endpoints.configuration(binding))
+        self._routes = function_routes(app.functions, self._invoker, self._settings)
+        self._timers = TimerService(
+            parse_timers(app.functions, os.environ, datetime.now(UTC)),
+            self._invoker,
+            FileScheduleStore(start.state_folder / "timers"),
+        )
 
     async def serve(self) -> None:
         """Run until SIGINT or SIGTERM. Raises HostError if the hub cannot be opened or fails."""
-        hub = MemoryHub(self._start.settings.durable) if self._is_durable() else None
-        rpc_address = await hub.open() if hub else ""
-        endpoints = ClientEndpoints(rpc_address, self._base_url, self._start.settings.durable)
-        invoker = Invoker(self._runtime, endpoints.configuration)
-        routes = function_routes(self._functions, invoker, self._start.settings)
-        server = Server(gateway(routes, ()), on_ready=self._ready, drain_seconds=_DRAIN_SECONDS)
-        server.stop_on_signals()
-        dispatching = asyncio.create_task(self._dispatch(hub, invoker, server)) if hub else None
-        try:
-            await server.serve(sockets=[self._start.listener])
-        finally:
-            logger.info("Host is stopping: requests in flight are served, then durable work is written down.")
-            if hub and dispatching:
-                await hub.close()
-                await asyncio.gather(dispatching, return_exceptions=True)
-        if dispatching and not dispatching.cancelled() and (error := dispatching.exception()):
-            raise HostError(
-                f"The task hub failed: {error}. Start the host again; durable state is kept."
-            ) from error
-
-    async def _dispatch(self, hub: Hub, invoker: Invoker, server: Server) -> None:
-        durable = self._start.settings.durable
+        hub = _open_hub(self._settings.durable) if self._app.is_durable else None
+        if hub is None:
+            await self._serve(None, [])
+            return
+        self._endpoints = replace(self._endpoints, rpc_address=await hub.open())
         dispatcher = FunctionDispatcher(
-            self._functions,
-            invoker,
-            activities=durable.max_concurrent_activities,
-            orchestrations=durable.max_concurrent_orchestrations,
+            self._app.functions,
+            self._invoker,
+            activities=self._settings.durable.max_concurrent_activities,
+            orchestrations=self._settings.durable.max_concurrent_orchestrations,
         )
-        try:
-            await hub.run(dispatcher)
-        finally:
-            server.should_exit = True
+        from localhost.host.management import ManagementApi
 
-    def _is_durable(self) -> bool:
-        return any(
-            binding.type in DURABLE_TRIGGERS or binding.type == DURABLE_CLIENT
-            for function in self._functions
-            for binding in function.bindings
+        async with _hub_stub(self._endpoints.rpc_address) as stub:
+            management = ManagementApi(stub, self._endpoints, dispatcher.knows)
+            await self._serve((hub, dispatcher), [management.mount()])
+
+    async def _serve(self, durable: tuple[Hub, FunctionDispatcher] | None, routes: list[BaseRoute]) -> None:
+        admin = AdminApi(
+            self._app.functions, self._base_url, self._settings.route_prefix, self._timers.fire_now
         )
+        application = gateway(self._routes, [admin.mount(), *routes])
+        application = allow_origins(
+            application, self._settings.cors, credentials=self._start.cors_credentials
+        )
+        server = Server(application, on_ready=self._ready, drain_seconds=DRAIN_SECONDS)
+        server.stop_on_signals()
+        if self._start.supervisor is not None:
+            server.stop_on_end_of(self._start.supervisor)
+        work = [asyncio.create_task(self._timers.run(), name="timers")]
+        if durable:
+            work.append(asyncio.create_task(durable[0].run(durable[1]), name="task hub"))
+        for task in work:
+            task.add_done_callback(server.stop_on_failure)
+        await server.serve(sockets=[self._start.listener])
+        self._timers.stop()
+        if durable:
+            await durable[0].close()
+        await asyncio.wait(work)
+        _raise_first_failure(work)
 
     def _ready(self) -> None:
+        print_functions(self._app.functions, self._base_url, self._settings.route_prefix, self._app.disabled)
         milliseconds = (time.perf_counter() - self._start.began) * 1000
-        print_functions(self._functions, self._base_url, self._start.settings.route_prefix, ())
-        logger.info("Host started in %.0f ms: %s", milliseconds, self._base_url)
+        say(f"Host started in {milliseconds:.0f} ms: {self._base_url}")
         if self._start.ready_file:
             write_ready_file(self._start.ready_file, self._port)
+
+
+def _open_hub(settings: DurableSettings) -> Hub:
+    # Apps without durable functions do not pay for importing gRPC.
+    from localhost.host.memory_hub import MemoryHub
+
+    return MemoryHub(settings)
+
+
+@contextlib.asynccontextmanager
+async def _hub_stub(rpc_address: str) -> AsyncIterator[Any]:
+    import grpc
+    from durabletask.internal.orchestrator_service_pb2_grpc import TaskHubSidecarServiceStub
+
+    unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(rpc_address, options=unlimited) as channel:
+        yield TaskHubSidecarServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+def _raise_first_failure(work: Sequence[asyncio.Task[None]]) -> None:
+    for task in work:
+        if not task.cancelled() and (error := task.exception()):
+            raise HostError(f"The {task.get_name()} failed: {error!r}. Start the host again.") from error
 
 
 def write_ready_file(path: Path, port: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp
 from localhost.host.errors import HostError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOPPED_BY_SIGNAL = 130
 
 
 def listening_socket(address: str, port: int) -> socket.socket:
@@ -24,21 +26,19 @@ def listening_socket(address: str, port: int) -> socket.socket:
         listener.bind((address, port))
         # Listening at once makes a second host fail here, not after it has loaded its app.
         listener.listen(2048)
-    except OSError as exc:
+    except (OSError, OverflowError) as exc:
         listener.close()
-        if exc.errno == errno.EADDRINUSE:
+        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
             raise HostError(
                 f"Port {port} is in use by another process. Stop that process, or choose a port with --port "
                 "(--port 0 takes a free one)."
             ) from exc
-        raise HostError(
-            f"The host cannot listen on {address}:{port}: {exc.strerror}. Choose another --port."
-        ) from exc
+        raise HostError(f"The host cannot listen on {address}:{port}: {exc}. Choose another --port.") from exc
     return listener
 
 
 class Server(uvicorn.Server):
-    """uvicorn that says when it is ready and leaves signals to `stop_on_signals`."""
+    """uvicorn that says when it is ready and is stopped only by the host."""
 
     def __init__(self, application: ASGIApp, *, on_ready: Callable[[], None], drain_seconds: int) -> None:
         config = uvicorn.Config(
@@ -67,12 +67,29 @@ class Server(uvicorn.Server):
         """uvicorn would raise the signal again after a graceful stop, and the exit code would not be 0."""
         yield
 
+    def stop(self) -> None:
+        """Accept nothing more and finish what is in flight. Asked a second time, end the process at once."""
+        if self.should_exit:
+            os._exit(_STOPPED_BY_SIGNAL)
+        self.should_exit = True
+
     def stop_on_signals(self) -> None:
-        """The first SIGINT or SIGTERM drains requests in flight; the second one ends without waiting."""
+        """Stop on SIGINT and SIGTERM."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self.stop)
 
-    def _stop(self) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
+    def stop_on_end_of(self, pipe: int) -> None:
+        """Stop when the other end of a pipe is closed, by intent or because its process has ended."""
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            loop.remove_reader(pipe)
+            self.stop()
+
+        loop.add_reader(pipe, ended)
+
+    def stop_on_failure(self, task: asyncio.Task[None]) -> None:
+        """Stop if a task that the host depends on has failed."""
+        if not task.cancelled() and task.exception() is not None:
+            self.should_exit = True

@@ -106,7 +106,7 @@ class HostSettings:
     cors: tuple[str, ...] = ()
     local_port: int | None = None
     log_levels: Mapping[str, str] = field(default_factory=dict)
-    watch_directories: tuple[str, ...] = ()
+    watch_files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -176,7 +176,7 @@ def _host_settings(
         cors=tuple(origin.strip() for origin in str(local_host.get("CORS", "")).split(",") if origin.strip()),
         local_port=_whole_number(local_host, "LocalHttpPort", 0, "local.settings.json: Host") or None,
         log_levels=_section(logging, "logLevel", "host.json: logging"),
-        watch_directories=tuple(str(name) for name in host.get("watchDirectories", ())),
+        watch_files=tuple(str(name) for name in host.get("watchFiles", ())),
         warnings=tuple(warnings),
     )
 

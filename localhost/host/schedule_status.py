@@ -1,0 +1,99 @@
+"""What is remembered of a timer from one run of the host to the next."""
+
+import asyncio
+import fcntl
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+
+@dataclass(frozen=True)
+class ScheduleStatus:
+    """When a timer fired last, if ever, and when it is due next. Both aware."""
+
+    last: datetime | None
+    next: datetime
+
+    def to_dict(self) -> dict[str, str]:
+        """The form in which Azure hands it to functions."""
+        last = (self.last or datetime.min.replace(tzinfo=UTC)).isoformat()
+        return {"Last": last, "Next": self.next.isoformat(), "LastUpdated": last}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ScheduleStatus":
+        """The status that `to_dict` wrote."""
+        last = datetime.fromisoformat(data["Last"])
+        return cls(last if last.year > 1 else None, datetime.fromisoformat(data["Next"]))
+
+
+class ScheduleStore(Protocol):
+    """Keeps schedule statuses and makes sure that only one host fires the timers of an app."""
+
+    async def acquire(self) -> bool:
+        """Become the host that fires timers; False while another one is."""
+        ...
+
+    async def read(self, function: str) -> ScheduleStatus | None:
+        """What was written last for that function."""
+        ...
+
+    async def write(self, function: str, status: ScheduleStatus) -> None:
+        """Keep the status of that function."""
+        ...
+
+    def release(self) -> None:
+        """Let another host fire timers."""
+        ...
+
+
+class FileScheduleStore:
+    """Implements `ScheduleStore` with one small file per function in a folder, and a lock file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock: IO[str] | None = None
+
+    async def acquire(self) -> bool:
+        """See `ScheduleStore`."""
+        if self._lock is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / "lock").open("w", encoding="utf-8")
+            try:
+                # The system drops the lock with the process, however that ends.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                return False
+            self._lock = lock
+        return True
+
+    async def read(self, function: str) -> ScheduleStatus | None:
+        """See `ScheduleStore`. A file that is not a status counts as none."""
+        try:
+            text = await asyncio.to_thread(self._path(function).read_text, encoding="utf-8")
+            return ScheduleStatus.from_dict(json.loads(text))
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
+    async def write(self, function: str, status: ScheduleStatus) -> None:
+        """See `ScheduleStore`."""
+        await asyncio.to_thread(self._replace, self._path(function), json.dumps(status.to_dict()))
+
+    def release(self) -> None:
+        """See `ScheduleStore`."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _path(self, function: str) -> Path:
+        return self._folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', function)}.json"
+
+    @staticmethod
+    def _replace(path: Path, text: str) -> None:
+        partial = path.with_suffix(".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)

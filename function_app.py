@@ -4,12 +4,14 @@ import base64
 import os
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
 
 from activities.blueprint import activity_blueprint
 from activities.services import Services
+from adapters.contract import Connector, Operation
 from adapters.registry import describe, get_adapter
 from commands.deployment import Deployment
 from kernel.clock import utc_now
@@ -34,7 +36,7 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
     application.register_functions(activity_blueprint(_services(settings, database, blobs, engine)))
     application.register_functions(orchestrator_blueprint())
     deployment = Deployment(
-        database, blobs, engine, describe, utc_now, settings.environment, settings.max_upload_bytes
+        database, blobs, engine, _operations, utc_now, settings.environment, settings.max_upload_bytes
     )
     application.register_functions(
         trigger_blueprint(deployment, platform_authentication=settings.platform_authentication)
@@ -42,9 +44,16 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
     return application
 
 
+def _operations(
+    key: str, system: str, settings: Mapping[str, Any], secrets: Mapping[str, str]
+) -> Mapping[str, Operation]:
+    return describe(Connector(key, system, settings, secrets))
+
+
 def _services(settings: Settings, database: Database, blobs: Blobs, engine: SqlEngine) -> Services:
     envelope = Envelope(base64.b64decode(settings.key_encryption_key.reveal()))
-    adapter = partial(get_adapter, credentials=FileVault(settings.secrets_file))
+    vault = FileVault(settings.secrets_file)
+    adapter = partial(get_adapter, environment=settings.environment, credentials=vault)
     contexts = ContextStore(blobs, envelope)
     return Services(database, blobs, contexts, envelope, engine, adapter, utc_now, settings.environment)
 

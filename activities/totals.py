@@ -53,12 +53,14 @@ def prove_totals(workflow: Workflow, tasks: Sequence[TaskRow]) -> list[TotalsLin
 def _lines(step: Step, tasks: Mapping[str, TaskRow]) -> Iterator[TotalsLine]:
     assert step.push is not None
     write, source = tasks[step.key], tasks[step.push.records]
-    if write.state is not TaskState.SUCCEEDED:
-        return
     for name, upstream in (source.measures or {}).items():
-        parts = {fate: _number((write.measures or {})[name][fate]) for fate in Fate}
-        parts[Fate.REJECTED] += _number(upstream["rejected"])
-        yield TotalsLine(step.key, name, _number(upstream["total"]), **{str(f): v for f, v in parts.items()})
+        read, rejected = _number(upstream["total"]), _number(upstream["rejected"])
+        if write.state is TaskState.SUCCEEDED:
+            parts = {str(fate): _number((write.measures or {})[name][fate]) for fate in Fate}
+        else:  # bypassed by a logic gate: what could have been written is held
+            parts = {str(fate): Decimal(0) for fate in Fate} | {"held": read - rejected}
+        parts["rejected"] += rejected
+        yield TotalsLine(step.key, name, read, **parts)
 
 
 def _number(value: int | str) -> Decimal:

@@ -60,7 +60,7 @@ def _register(
 
 def _register_sweep(blueprint: df.Blueprint, deployment: Deployment) -> None:
     @blueprint.function_name("sweep_pending_runs")
-    @blueprint.timer_trigger("0 * * * * *", "timer")
+    @blueprint.timer_trigger(arg_name="timer", schedule="0 * * * * *")
     @blueprint.durable_client_input(client_name="client")
     def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
         start_pending_runs(deployment, starter_for(client))

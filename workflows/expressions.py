@@ -86,7 +86,9 @@ def _fill_text(text: str, values: Mapping[str, Any]) -> Any:
 
 
 def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return format(Decimal(repr(value)).normalize(), "f") if isinstance(value, float) else str(value)
 
 
 def plain_values(value: Any) -> Any:

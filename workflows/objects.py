@@ -44,7 +44,7 @@ class ObjectType:
         field = str(error.instance_path[0]) if error.instance_path else ""
         keyword = str(error.schema_path[-1])
         rule = self._schema.get("properties", {}).get(field, {})
-        said = rule.get("x-reason") or _sentence(field, keyword, rule)
+        said = rule.get("x-reasons", {}).get(keyword) or _sentence(field, keyword, rule)
         value = record.get(field)
         return Fault(f"schema_{keyword.lower()}", said, field=field or None, value=str(plain(value)))
 

@@ -1,0 +1,87 @@
+"""The application as a child process on the embedded host."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from kernel.errors import Unavailable
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+_POLL_SECONDS = 0.02
+_LOG_LINES = 12
+
+
+class Application:
+    """One host process for a project. A host that a killed starter left behind is stopped first."""
+
+    def __init__(self, root: Path, state_dir: Path) -> None:
+        self._root = root
+        self._ready_file = state_dir / "host.json"
+        self.log_file = state_dir / "host.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, environment: Mapping[str, str], port: int) -> str:
+        """Start the host (`port` 0 takes a free one) and return its base URL.
+
+        Raises `Unavailable` with the end of the host's log when it does not come up.
+        """
+        self._stop_abandoned()
+        self._ready_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "localhost", "start", "--port", str(port)]
+        command += ["--script-root", str(self._root), "--ready-file", str(self._ready_file)]
+        with self.log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._root,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return f"http://127.0.0.1:{self._wait_ready()}"
+
+    def stop(self) -> None:
+        """Let the host finish what it does and end."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._ready_file.unlink(missing_ok=True)
+
+    def _wait_ready(self) -> int:
+        assert self._process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if self._ready_file.exists():
+                return int(json.loads(self._ready_file.read_text())["port"])
+            time.sleep(_POLL_SECONDS)
+        if self._process.poll() is None:
+            self._process.kill()
+        lines = self.log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        raise Unavailable("\n".join([f"The host did not start; the end of {self.log_file} says:", *lines]))
+
+    def _stop_abandoned(self) -> None:
+        try:
+            pid = int(json.loads(self._ready_file.read_text())["pid"])
+            process = psutil.Process(pid)
+            ours = "localhost" in process.cmdline() and str(self._root) in process.cmdline()
+        except (OSError, ValueError, KeyError, psutil.Error):
+            return
+        if ours and pid != os.getpid():
+            process.terminate()
+            _, alive = psutil.wait_procs([process], timeout=STOP_SECONDS)
+            for stubborn in alive:
+                stubborn.kill()

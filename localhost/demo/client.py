@@ -1,0 +1,68 @@
+"""The demo's HTTP client: a caller of the API like any other."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+
+from kernel.errors import Fault, SluiceError
+
+TIMEOUT_SECONDS = 60.0
+
+
+class RequestRefused(SluiceError):
+    """The API answered with a problem."""
+
+    code = "refused"
+
+
+class Api:
+    """Calls the API at `base_url`. Problems become `RequestRefused` with the server's words."""
+
+    def __init__(self, base_url: str) -> None:
+        self._http = httpx2.Client(base_url=f"{base_url}/api/", timeout=TIMEOUT_SECONDS)
+
+    def save_connector(self, key: str, connector: dict[str, Any]) -> None:
+        """Create or replace a connector."""
+        self._call("PUT", f"connectors/{key}", connector)
+
+    def save_object_type(self, name: str, object_type: dict[str, Any]) -> None:
+        """Create or replace a business object type."""
+        self._call("PUT", f"object-types/{name}", object_type)
+
+    def publish(self, definition: str) -> dict[str, Any]:
+        """Publish a workflow."""
+        return self._answer(self._http.post("workflows", content=definition.encode()))
+
+    def upload(self, name: str, data: bytes) -> dict[str, Any]:
+        """Upload a file; the same bytes under the same name are fine."""
+        return self._answer(self._http.put(f"files/{quote(name)}", content=data))
+
+    def start(self, workflow: str, inputs: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
+        """Start a run."""
+        body = {"inputs": inputs, "reason": "demo"}
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._answer(self._http.post(f"workflows/{workflow}/runs", json=body, headers=headers))
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One run with its tasks."""
+        return self._answer(self._http.get(f"runs/{run_id}"))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def _call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._answer(self._http.request(method, path, json=body))
+
+    @staticmethod
+    def _answer(response: httpx2.Response) -> dict[str, Any]:
+        try:
+            body: dict[str, Any] = response.json()
+        except json.JSONDecodeError as exc:
+            raise RequestRefused(f"The API answered {response.status_code} without JSON.") from exc
+        if response.is_error:
+            faults = [Fault(**fault) for fault in body.get("errors", [])]
+            raise RequestRefused(body.get("detail", f"Status {response.status_code}."), faults=faults)
+        return body

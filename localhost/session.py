@@ -1,0 +1,66 @@
+"""Everything that runs for a demo or for development, started together and stopped together."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+
+from localhost.application import Application
+from localhost.environment import prepare
+from localhost.services.stack import Endpoints, Stack
+
+
+class Session:
+    """Services, schema and host. On exit it stops what it started, unless told to keep it."""
+
+    def __init__(self, root: Path, progress: Callable[[str], None], *, keep: bool = False) -> None:
+        self.progress = progress
+        self._root = root
+        self._state_dir = root / ".sluice"
+        self._stack = Stack(root, self._state_dir)
+        self._application = Application(root, self._state_dir)
+        self._keep = keep
+        self._endpoints: Endpoints | None = None
+        self._base_url = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._keep and kind is None:
+            return
+        self._application.stop()
+        self._stack.stop()
+
+    def start(self, port: int) -> str:
+        """Start everything; returns the base URL of the API."""
+        self._endpoints = self._stack.start(self.progress)
+        environment = prepare(self._endpoints, self._root, self._state_dir, self.progress)
+        self.progress("Starting the host")
+        self._base_url = self._application.start(environment, port)
+        return self._base_url
+
+    def environment(self) -> dict[str, str]:
+        """Start the services only; returns the application's environment variables."""
+        self._endpoints = self._stack.start(self.progress)
+        return prepare(self._endpoints, self._root, self._state_dir, self.progress)
+
+    def erp_address(self) -> dict[str, Any]:
+        """Where the example ERP is, as connector settings."""
+        assert self._endpoints is not None
+        return {"host": self._endpoints.erp_host, "port": self._endpoints.erp_port}
+
+    def print_urls(self, console: Console) -> None:
+        """Say where everything is. Passwords are named by their file, never shown."""
+        assert self._endpoints is not None
+        ends = self._endpoints
+        console.print(f"API       {self._base_url}/api/openapi.json")
+        console.print(
+            f"ERP       postgresql://{ends.erp_user}@{ends.erp_host}:{ends.erp_port}/{ends.erp_database}"
+        )
+        console.print(f"Passwords {self._state_dir / 'secrets.json'}")
+        console.print(f"Host log  {self._application.log_file}")

@@ -42,7 +42,8 @@ def _run(options: argparse.Namespace, began: float) -> int:
     from localhost.host.runtime import WorkerRuntime
 
     start_logging(settings.log_levels, verbose=options.verbose)
-    print(*settings.warnings, sep="\n", flush=True)
+    for warning in settings.warnings:
+        print(warning, flush=True)
     start = Start(
         settings,
         listener,

@@ -1,5 +1,7 @@
 """HTTP requests and responses to and from the worker's data, with the conversions of the Functions host."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from http.cookies import SimpleCookie
 from typing import Any
@@ -15,17 +17,23 @@ from localhost.host.runtime import Result, Trace
 # The server computes these; repeating what the function says would corrupt the message.
 _HOP_BY_HOP = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade"})
 
+_DISCARD_SECONDS = 5.0
+
 
 class BodyTooLarge(Exception):
     """The request body is larger than the host accepts."""
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole request body. Raises BodyTooLarge as soon as it is known to exceed `limit` bytes."""
+    """The whole request body. Raises BodyTooLarge if it exceeds `limit` bytes.
+
+    Raises ConnectionResetError if the caller has gone.
+    """
+    chunks, size = [], 0
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
+            await _discard(receive)
             raise BodyTooLarge
-    chunks, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -34,9 +42,18 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
+            await _discard(receive)
             raise BodyTooLarge
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read what the caller still sends: closing before would reset the connection and lose the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while (await receive()).get("more_body", False):
+                pass
 
 
 def request_datum(scope: Scope, body: bytes, parameters: Mapping[str, str]) -> Datum:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -49,7 +48,7 @@ def _endpoint(function: Function, invoker: Invoker, body_limit: int) -> ASGIApp:
         except BodyTooLarge:
             await _too_large(body_limit)(scope, receive, send)
             return
-        except (ConnectionResetError, ClientDisconnect):
+        except ConnectionResetError:
             return
         request = request_datum(scope, body, scope["path_params"])
         result = await invoker.invoke(function, request, trace=request_trace(scope))

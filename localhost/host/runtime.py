@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -34,6 +35,9 @@ from localhost.host.functions import Binding, Function, Retry
 
 # What the runtime reads of the worker protocol's BindingInfo when no protocol buffers are involved.
 _PROTOS = SimpleNamespace(BindingInfo=SimpleNamespace(undefined=0, out=1, inout=2))
+
+
+_NOT_THE_APP = ("<frozen importlib", __file__, str(Path(runtime_state.__file__).parent), importlib.__file__)
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,8 @@ class WorkerRuntime:
             attempt.error,
         )
         error = self._raised.pop(invocation_id, None)
-        return Result(ok, returned, dict(outputs), error, text or "", stack or "")
+        trace_text = app_trace(error) if error else (stack or "")
+        return Result(ok, returned, dict(outputs), error, text or "", trace_text)
 
 
 def _not_already_reported(record: logging.LogRecord) -> bool:
@@ -175,11 +180,11 @@ def _import_app(module_name: str) -> Any:
             ) from exc
         raise LoadError(
             f"The app imports {exc.name!r}, which is not installed. Install the app's requirements first.",
-            trace=_app_trace(exc),
+            trace=app_trace(exc),
         ) from exc
     except Exception as exc:
         raise LoadError(
-            f"{module_name}.py failed to load: {type(exc).__name__}: {exc}", trace=_app_trace(exc)
+            f"{module_name}.py failed to load: {type(exc).__name__}: {exc}", trace=app_trace(exc)
         ) from exc
 
 
@@ -206,10 +211,10 @@ def _retry(settings: Mapping[str, Any] | None) -> Retry | None:
     )
 
 
-def _app_trace(exc: BaseException) -> str:
-    """The traceback from the app's first own frame on."""
+def app_trace(exc: BaseException) -> str:
+    """The traceback without the frames of the worker runtime, of this host and of the import system."""
     frames = traceback.TracebackException.from_exception(exc)
     frames.stack = traceback.StackSummary.from_list(
-        [frame for frame in frames.stack if "importlib" not in frame.filename and frame.filename != __file__]
+        [frame for frame in frames.stack if not frame.filename.startswith(_NOT_THE_APP)]
     )
     return "".join(frames.format())

@@ -34,7 +34,6 @@ class Application:
         Raises `Unavailable` with the end of the host's log when it does not come up.
         """
         self._stop_abandoned()
-        self._ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "localhost", "start", "--port", str(port)]
         command += ["--script-root", str(self._root), "--ready-file", str(self._ready_file)]
         with self.log_file.open("wb") as log:
@@ -47,6 +46,7 @@ class Application:
                 stderr=log,
                 start_new_session=True,
             )
+        self._note_pid(self._process.pid)
         return f"http://127.0.0.1:{self._wait_ready()}"
 
     def stop(self) -> None:
@@ -65,13 +65,19 @@ class Application:
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            if self._ready_file.exists():
-                return int(json.loads(self._ready_file.read_text())["port"])
+            if port := json.loads(self._ready_file.read_text()).get("port"):
+                return int(port)
             time.sleep(_POLL_SECONDS)
         if self._process.poll() is None:
             self._process.kill()
         lines = self.log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         raise Unavailable("\n".join([f"The host did not start; the end of {self.log_file} says:", *lines]))
+
+    def _note_pid(self, pid: int) -> None:
+        """From here on a killed starter leaves a trace; the host adds its port to it."""
+        draft = self._ready_file.with_suffix(".new")
+        draft.write_text(json.dumps({"pid": pid}))
+        draft.replace(self._ready_file)
 
     def _stop_abandoned(self) -> None:
         try:

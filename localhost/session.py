@@ -9,32 +9,42 @@ from rich.console import Console
 
 from localhost.application import Application
 from localhost.environment import prepare
+from localhost.services.filelock import locked
 from localhost.services.stack import Endpoints, Stack
 
 
 class Session:
     """Services, schema and host. On exit it stops what it started, unless told to keep it."""
 
-    def __init__(self, root: Path, progress: Callable[[str], None], *, keep: bool = False) -> None:
+    def __init__(
+        self, root: Path, state_dir: Path, progress: Callable[[str], None], *, keep: bool = False
+    ) -> None:
         self.progress = progress
         self._root = root
-        self._state_dir = root / ".sluice"
+        self._state_dir = state_dir
         self._stack = Stack(root, self._state_dir)
         self._application = Application(root, self._state_dir)
         self._keep = keep
+        # Two sessions of one folder would stop each other's host.
+        self._lock = locked(
+            self._state_dir / "session.lock", lambda: progress("Another session runs; waiting")
+        )
         self._endpoints: Endpoints | None = None
         self._base_url = ""
 
     def __enter__(self) -> Self:
+        self._lock.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if self._keep and kind is None:
-            return
-        self._application.stop()
-        self._stack.stop()
+        try:
+            if not (self._keep and kind is None):
+                self._application.stop()
+                self._stack.stop()
+        finally:
+            self._lock.__exit__(None, None, None)
 
     def start(self, port: int) -> str:
         """Start everything; returns the base URL of the API."""

@@ -82,7 +82,15 @@ def _fill_text(text: str, values: Mapping[str, Any]) -> Any:
     whole = _TEMPLATE.fullmatch(text.strip())
     if whole:
         return evaluate(whole[1].strip(), values)
-    return _TEMPLATE.sub(lambda found: _text(evaluate(found[1].strip(), values)), text)
+    return _TEMPLATE.sub(lambda found: _shown(found[1].strip(), values), text)
+
+
+def _shown(expression: str, values: Mapping[str, Any]) -> str:
+    """The value as people read it. A plain name keeps its decimals; a computed value has what CEL gives."""
+    found: Any = values
+    for name in expression.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return format(found, "f") if isinstance(found, Decimal) else _text(evaluate(expression, values))
 
 
 def _text(value: Any) -> str:

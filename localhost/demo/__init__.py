@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -48,13 +49,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     parser.add_argument("--again", action="store_true", help="the same file a second time: nothing is new")
     parser.add_argument("--keep", action="store_true", help="leave everything running and print the URLs")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=ROOT / ".sluice",
+        metavar="DIR",
+        help="where the demo keeps its data",
+    )
     parser.add_argument("--port", type=int, default=0, help="port of the API (default: a free one)")
     return parser
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:
     data = _read(options.input)
-    with Session(ROOT, lambda text: console.print(f"[dim]{text}[/]"), keep=options.keep) as session:
+    with Session(ROOT, options.state_dir, _teller(console), keep=options.keep) as session:
         base_url = session.start(options.port)
         api = Api(base_url)
         try:
@@ -71,6 +79,10 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
         if options.keep:
             session.print_urls(console)
         return 0 if run["state"] == "SUCCEEDED" else RUN_FAILED
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(f"[dim]{text}[/]", soft_wrap=True)
 
 
 def register_examples(api: Api, session: Session) -> None:

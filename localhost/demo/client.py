@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from kernel.errors import Fault, SluiceError
+from kernel.errors import Fault, SluiceError, Unavailable
 
 TIMEOUT_SECONDS = 60.0
 
@@ -25,36 +25,43 @@ class Api:
 
     def save_connector(self, key: str, connector: dict[str, Any]) -> None:
         """Create or replace a connector."""
-        self._call("PUT", f"connectors/{key}", connector)
+        self._call("PUT", f"connectors/{key}", json=connector)
 
     def save_object_type(self, name: str, object_type: dict[str, Any]) -> None:
         """Create or replace a business object type."""
-        self._call("PUT", f"object-types/{name}", object_type)
+        self._call("PUT", f"object-types/{name}", json=object_type)
 
     def publish(self, definition: str) -> dict[str, Any]:
         """Publish a workflow."""
-        return self._answer(self._http.post("workflows", content=definition.encode()))
+        return self._call("POST", "workflows", content=definition.encode())
 
     def upload(self, name: str, data: bytes) -> dict[str, Any]:
         """Upload a file; the same bytes under the same name are fine."""
-        return self._answer(self._http.put(f"files/{quote(name)}", content=data))
+        return self._call("PUT", f"files/{quote(name)}", content=data)
 
     def start(self, workflow: str, inputs: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
         """Start a run."""
         body = {"inputs": inputs, "reason": "demo"}
         headers = {"Idempotency-Key": idempotency_key}
-        return self._answer(self._http.post(f"workflows/{workflow}/runs", json=body, headers=headers))
+        return self._call("POST", f"workflows/{workflow}/runs", json=body, headers=headers)
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run with its tasks."""
-        return self._answer(self._http.get(f"runs/{run_id}"))
+        return self._call("GET", f"runs/{run_id}")
 
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
 
-    def _call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._answer(self._http.request(method, path, json=body))
+    def _call(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **content)
+        except httpx2.TransportError as exc:
+            raise Unavailable(
+                f"The API at {self._http.base_url} stopped answering ({type(exc).__name__}). See the host's "
+                "log and start the demo again: nothing is posted twice."
+            ) from exc
+        return self._answer(response)
 
     @staticmethod
     def _answer(response: httpx2.Response) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def summary(run: Mapping[str, Any]) -> dict[str, Any]:
         "hours_read": hours(Decimal(read)),
         "hours_posted": hours(Decimal(worked.get("posted", "0"))),
         "hours_already_posted": hours(Decimal(worked.get("already_posted", "0"))),
-        "hours_rejected": hours(Decimal(worked.get("rejected", "0"))),
+        "hours_rejected": hours(Decimal(worked.get("rejected", _rejected(tasks["costs"])))),
         "amount": f"{posted_amount + earlier_amount:.2f}",
         "amount_posted": f"{posted_amount:.2f}",
         "totals": run["totals"] or [],
@@ -75,27 +75,22 @@ def show(console: Console, run: Mapping[str, Any]) -> None:
     """Print the run as tables."""
     console.print(task_table(run))
     result = summary(run)
-    table = Table(
-        title=f"Run {result['run_id']}: {styled(result['status'])}", title_justify="left", show_header=False
-    )
+    console.print(f"Run {result['run_id']}: {styled(result['status'])}", highlight=False, soft_wrap=True)
+    table = Table(show_header=False)
     for label, value in _facts(result):
         table.add_row(label, value)
     console.print(table)
     if result["failure"]:
-        console.print(failure_text(result["failure"]), markup=False)
+        console.print(failure_text(result["failure"]), markup=False, highlight=False, soft_wrap=True)
 
 
 def task_table(run: Mapping[str, Any]) -> Table:
     """One line a task, with state, duration and counts."""
     table = Table(title=f"{run['workflow']} version {run['version']}", title_justify="left")
-    for name, justify in (
-        ("Step", "left"),
-        ("Verb", "left"),
-        ("State", "left"),
-        ("Time", "right"),
-        ("Records", "right"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name in ("Step", "Verb", "State"):
+        table.add_column(name)
+    for name in ("Time", "Records"):
+        table.add_column(name, justify="right")
     for task in run["tasks"]:
         seconds = _seconds(task["started_at"], task["finished_at"])
         spent = f"{seconds:.2f} s" if task["finished_at"] and task["started_at"] else ""
@@ -143,6 +138,10 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _measure(task: Mapping[str, Any], name: str) -> str:
     return str(task["measures"].get(name, {}).get("total", 0))
+
+
+def _rejected(task: Mapping[str, Any]) -> str:
+    return str(task["measures"].get("worked_seconds", {}).get("rejected", 0))
 
 
 def _seconds(start: str | None, end: str | None) -> float:

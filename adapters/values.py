@@ -101,7 +101,8 @@ def _timestamp(value: Any, _column: Column) -> datetime:
 
 def _timestamp_text(value: Any, column: Column) -> str:
     if isinstance(value, datetime):
-        return moment_text(_timestamp(value, column))
+        _timestamp(value, column)
+        return moment_text(value)
     return normal_text(_text(value, column))
 
 

@@ -1,11 +1,11 @@
 """CSV: bytes to rows, with the physical line of each."""
 
 import csv
-import io
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from adapters.datasource.files.encodings import checked_encoding
+from adapters.datasource.files.encodings import decoded
 from adapters.datasource.files.findings import Findings, unreadable
 from adapters.datasource.files.pages import Row, Table
 from adapters.datasource.files.parameters import RecordsParameters
@@ -14,6 +14,9 @@ from kernel.errors import Fault
 if TYPE_CHECKING:
     from _csv import Reader
 
+# Lines with their ends, which the csv module must see. str.splitlines would also split at characters that
+# editors do not take for line ends, and io.StringIO would hold the text at four bytes a character.
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _QUOTE_HINT = 'Look for a quote without its partner; inside a quoted cell a quote is written twice ("").'
 
 
@@ -23,9 +26,8 @@ def csv_table(data: bytes, parameters: RecordsParameters, findings: Findings) ->
     Rows of another width than the header, and quotes that do not pair, become findings as the rows are read.
     Raises `InvalidData` for a file that is not text in the given encoding or has no header.
     """
-    encoding = checked_encoding(data, parameters.encoding, findings.what)
-    # newline="" leaves line ends to the csv module, which must see those inside quotes.
-    lines = io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="")
+    text = decoded(data, parameters.encoding, findings.what)
+    lines = (line.group() for line in _LINE.finditer(text))
     skipped = parameters.header_row - 1
     for _ in range(skipped):
         next(lines, None)

@@ -6,6 +6,7 @@ import re
 from adapters.datasource.files.findings import unreadable
 from kernel.errors import InvalidData
 
+_MARK = "\ufeff"
 # Longer marks first: UTF-32's little-endian mark begins with UTF-16's.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -25,14 +26,15 @@ _NOT_TEXT = {
     b"SQLite format 3": "a SQLite database",
 }
 _C1 = re.compile(rb"[\x80-\x9f]")
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+# NUL is left out: it has a message of its own.
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 _SAMPLE = 4096
-_BINARY_SHARE = 0.1
+_BINARY_SHARE = 0.05
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
-def checked_encoding(data: bytes, encoding: str, what: str) -> str:
-    """The codec to read `data` with; it drops a byte order mark.
+def decoded(data: bytes, encoding: str, what: str) -> str:
+    """The text of a file, without its byte order mark.
 
     Raises `InvalidData` for what is empty, not text, in another encoding, or has NUL characters.
     """
@@ -42,24 +44,22 @@ def checked_encoding(data: bytes, encoding: str, what: str) -> str:
     marked = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
     if marked and not encoding.startswith(marked):
         raise _misread(what, encoding, marked, offset=0, line=1)
-    codec = "utf-8-sig" if encoding == "utf-8" else encoding
     try:
-        text = data.decode(codec)
+        text = data.decode(encoding).removeprefix(_MARK)
     except UnicodeDecodeError as exc:
         line = 1 + len(_LINE_END.findall(data[: exc.start].decode("latin-1")))
         raise _misread(what, encoding, _likely(data), offset=exc.start, line=line) from exc
     if "\x00" in text:
         raise _holds_nul(text, data, what)
-    return codec
+    return text
 
 
 def _refuse_binary(data: bytes, encoding: str, what: str) -> None:
     kind = next((kind for magic, kind in _NOT_TEXT.items() if data.startswith(magic)), None)
     head = data[:_SAMPLE]
-    if kind is None and not encoding.startswith(("utf-16", "utf-32")) and _utf16(head) is None:
-        marked = head.startswith(tuple(_MARKS))
-        if not marked and len(_CONTROL.findall(head)) > len(head) * _BINARY_SHARE:
-            kind = "binary"
+    wide = encoding.startswith(("utf-16", "utf-32")) or head.startswith(tuple(_MARKS))
+    if kind is None and not wide and len(_CONTROL.findall(head)) > len(head) * _BINARY_SHARE:
+        kind = "binary"
     if kind:
         hint = "If it is a workbook, set the parameter format to xlsx."
         raise unreadable(what, "not_text", f"The file is {kind}, not CSV.", hint=hint)

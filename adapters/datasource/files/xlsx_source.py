@@ -1,6 +1,7 @@
 """XLSX: bytes to rows, with the row number of each as the workbook shows it."""
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,19 @@ from adapters.datasource.files.xlsx_gaps import NoValue, cells_without_value
 
 _ZIP = b"PK\x03\x04"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# What zipfile and expat raise over damaged bytes, beside the error they document.
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    expat.ExpatError,
+    struct.error,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 # A sheet of real data unpacks to about ten times its size; far more is an accident or an attack.
 _MAX_EXPANSION = 20
 
@@ -45,7 +59,7 @@ def xlsx_table(data: bytes, parameters: RecordsParameters, findings: Findings) -
 def _gaps(data: bytes, sheet: str, what: str) -> Mapping[tuple[int, int], NoValue]:
     try:
         return cells_without_value(data, sheet)
-    except (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError) as exc:
+    except _DAMAGES as exc:
         raise _corrupt(what) from exc
 
 
@@ -81,7 +95,7 @@ def _check_container(data: bytes, parameters: RecordsParameters, what: str) -> N
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as container:
             unpacked = sum(part.file_size for part in container.infolist())
-    except zipfile.BadZipFile as exc:
+    except _DAMAGES as exc:
         raise _corrupt(what) from exc
     limit = parameters.max_bytes * _MAX_EXPANSION
     if unpacked > limit:
@@ -98,6 +112,8 @@ def _workbook(data: bytes, what: str) -> CalamineWorkbook:
 
 def _sheet(workbook: CalamineWorkbook, name: str | None, what: str) -> CalamineSheet:
     names = workbook.sheet_names
+    if not names:
+        raise _corrupt(what)
     if name is not None and name not in names:
         near = get_close_matches(name, names, n=1)
         raise unreadable(

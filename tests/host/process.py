@@ -89,7 +89,9 @@ class HostProcess:
         self._log.close()
 
 
-def run_to_end(app: Path, *options: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+def run_to_end(
+    app: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
     """Start a host that is expected to fail at once: exit code, standard output, standard error."""
     command = [sys.executable, "-m", "localhost", "start", "--script-root", str(app), *options]
     done = subprocess.run(

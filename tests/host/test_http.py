@@ -178,8 +178,9 @@ def test_pages_of_the_host(http_host: HostProcess) -> None:
     assert http_host.client.get("/admin/host/ping").status_code == 200
     assert http_host.client.get("/admin/host/status").json()["state"] == "Running"
     functions = {function["name"]: function for function in http_host.client.get("/admin/functions").json()}
-    assert functions["report"]["invoke_url_template"].endswith("/v1/reports/{year:range(2000,2100)}/"
-        "{month:regex(^[a-z]{{3}}$)=jan}/{page?}")
+    assert functions["report"]["invoke_url_template"].endswith(
+        "/v1/reports/{year:range(2000,2100)}/{month:regex(^[a-z]{{3}}$)=jan}/{page?}"
+    )
     assert functions["text"]["config"]["bindings"][0]["type"] == "httpTrigger"
 
 

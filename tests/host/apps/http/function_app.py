@@ -134,12 +134,14 @@ def context_of(req: func.HttpRequest, context: func.Context) -> func.HttpRespons
 
 @app.route(route="sleep/{milliseconds:int}")
 def sleep(req: func.HttpRequest) -> func.HttpResponse:
+    logger.info("sleep begins")
     time.sleep(int(req.route_params["milliseconds"]) / 1000)
     return func.HttpResponse("slept")
 
 
 @app.route(route="nap/{milliseconds:int}")
 async def nap(req: func.HttpRequest) -> func.HttpResponse:
+    logger.info("nap begins")
     await asyncio.sleep(int(req.route_params["milliseconds"]) / 1000)
     return func.HttpResponse("napped")
 

@@ -37,10 +37,11 @@ class Fate(StrEnum):
 
 @dataclass
 class Fates:
-    """The fate of each key so far, and the reasons of rejects."""
+    """The fate of each key so far, the reasons of rejects, and whether anything had to be sent."""
 
     of: dict[str, Fate] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    sent: bool = False
 
     def settle(self, key: str, fate: Fate, reason: str | None = None) -> None:
         """Write down what became of one record."""
@@ -85,6 +86,7 @@ class Batch:
                 return fates
             to_send = self._claim(waiting, fates)
             if to_send:
+                fates.sent = True
                 self._confirm(self._send(to_send), fates)
         raise Transient("Another run posts the same records at this moment.", retry_after=2)
 

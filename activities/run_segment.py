@@ -19,6 +19,7 @@ from activities.work import Result, Work
 from kernel.errors import InternalError, SluiceError, Unavailable
 from kernel.ids import new_id
 from kernel.redaction import redact_error
+from kernel.traces import trace_of
 from kernel.verbs import SideEffect, Verb
 from store import runs
 from store.runs import RunRow, TaskRow
@@ -131,8 +132,9 @@ class _Segment:
             raise
         except SluiceError as exc:
             return self._failed(work, task, redact_error(exc, _sensitive(work)))
-        except Exception as exc:
-            logger.error("step failed", extra={"run_id": str(self.run_id), "step": key}, exc_info=exc)
+        except Exception as exc:  # noqa: BLE001 - the one boundary around steps: a fault of ours ends visibly
+            fields = {"run_id": str(self.run_id), "step": key}
+            logger.error("step failed: %s", trace_of(exc), extra=fields)
             error = InternalError(f"The step stopped with an unexpected {type(exc).__name__}; see the log.")
             return self._failed(work, task, error)
         if result.unfinished:

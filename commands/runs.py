@@ -9,6 +9,7 @@ from uuid import UUID
 
 from commands.deployment import Deployment
 from kernel.ids import new_id
+from kernel.traces import trace_of
 from store import audit, runs
 from store.idempotency import IdempotentRequest, earlier_result, remember
 from store.runs import RunRow
@@ -84,5 +85,5 @@ def start_pending_runs(deployment: Deployment, starter: Starter, limit: int = 10
 def _schedule(starter: Starter, run_id: UUID) -> None:
     try:
         starter(run_id)
-    except Exception as exc:
-        logger.warning("run not started yet", extra={"run_id": str(run_id)}, exc_info=exc)
+    except Exception as exc:  # noqa: BLE001 - the run is committed; the sweep starts it later
+        logger.warning("run not started yet: %s", trace_of(exc), extra={"run_id": str(run_id)})

@@ -16,6 +16,7 @@ from commands.runs import Starter
 from kernel import errors
 from kernel.errors import Fault, InvalidRequest, NotFound, SluiceError, TooLarge
 from kernel.ids import new_id
+from kernel.traces import trace_of
 
 logger = logging.getLogger(__name__)
 
@@ -153,8 +154,9 @@ def answer(endpoint: Endpoint, request: Request) -> func.HttpResponse:
                 "request failed", extra={"endpoint": endpoint.name, "code": exc.code, "trace": trace}
             )
         return problem(exc, status, trace)
-    except Exception as exc:
-        logger.error("request crashed", extra={"endpoint": endpoint.name, "trace": trace}, exc_info=exc)
+    except Exception as exc:  # noqa: BLE001 - the HTTP boundary: details go to the log, not out
+        fields = {"endpoint": endpoint.name, "trace": trace}
+        logger.error("request crashed: %s", trace_of(exc), extra=fields)
         hidden = errors.InternalError("Something went wrong here; give the operators this trace id.")
         return problem(hidden, 500, trace)
 

@@ -28,20 +28,17 @@ def push(work: Work) -> Result:
     source = work.context.output(call.records)
     assert source.records is not None
     keyed, duplicates = _keyed(work, call, source.records.rows)
-    fates = Fates()
-    finished = True
+    fates, sent, started = Fates(), False, time.monotonic()
     with work.adapter(call) as adapter:
         operation = adapter.catalogue(adapter.connector.settings)[call.operation]
-        for batch in _in_time(work, _batches(work, call, adapter, operation, source.records, keyed)):
-            if batch is None:
-                finished = False
-                break
+        for batch in _batches(work, call, adapter, operation, source.records, keyed):
+            if sent and time.monotonic() - started > work.services.write_seconds:
+                return Result(unfinished=True)
             settled = batch.post()
+            sent = sent or settled.sent
             fates.of |= settled.of
             fates.reasons |= settled.reasons
             _progress(work, len(source.records), fates, len(duplicates))
-    if not finished:
-        return Result(unfinished=True)
     return _finished(work, source, keyed, fates, duplicates)
 
 
@@ -72,16 +69,6 @@ def _batches(
     names = tuple(column.name for column in wanted)
     for keys in itertools.batched(sorted(keyed), operation.batch_size, strict=False):
         yield Batch(work, call, operation, adapter, claim, {key: keyed[key] for key in keys}, names)
-
-
-def _in_time(work: Work, batches: Iterator[Batch]) -> Iterator[Batch | None]:
-    """The batches, or `None` once the activity has used its time; at least one goes through."""
-    started = time.monotonic()
-    for count, batch in enumerate(batches):
-        if count and time.monotonic() - started > work.services.write_seconds:
-            yield None
-            return
-        yield batch
 
 
 def _counts(total: int, fates: Fates, duplicates: int) -> dict[str, int]:

@@ -1,0 +1,203 @@
+"""A whole deployment on real services, without a host: what the engine's integration tests work with."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import psycopg
+from durabletask.task import OrchestrationContext
+
+from activities.contract import Next, Outcome, SegmentInput
+from activities.run_segment import run_segment
+from activities.services import Services
+from adapters.contract import Adapter, Connector, Operation
+from adapters.registry import describe, get_adapter
+from commands.connectors import save_connector, save_object_type
+from commands.deployment import Deployment
+from commands.files import upload_file
+from commands.runs import start_run
+from commands.workflows import publish_workflow
+from kernel.clock import utc_now
+from kernel.secrets import Secret
+from orchestrators.workflow_run import workflow_run
+from store import runs
+from store.blobs import Blobs
+from store.contexts import ContextStore
+from store.database import Database
+from store.envelope import Envelope
+from store.runs import RunRow, TaskRow
+from store.workflows import Version
+from tests.support.adapters import Vault
+from workflows.sql import SqlEngine
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+WORK_LOG = EXAMPLES / "data" / "purchasing-worklog" / "PurchasingExample.csv"
+ACTOR = "tester@example.com"
+ACCOUNT = "erp"
+COLUMNS = ("case_id", "activity", "resource", "start_time", "end_time")
+SMALL_LOG: tuple[tuple[str, ...], ...] = (
+    ("1", "Pay Invoice", "Ann Ace", "2024-03-01T08:00:00+02:00", "2024-03-01T09:30:00+02:00"),
+    ("1", "Pay Invoice", "Ann Ace", "2024-03-01T10:00:00+02:00", "2024-03-01T10:30:00+02:00"),
+    ("2", "Send Invoice", "Bob Bee", "2024-03-01T23:30:00+02:00", "2024-03-02T00:30:00+02:00"),
+    ("3", "Send Invoice", "Bob Bee", "2024-03-03T08:00:00+02:00", "2024-03-03T08:00:00+02:00"),
+)
+
+
+@dataclass
+class World:
+    """Commands and activities over one database, one storage account and one example ERP."""
+
+    deployment: Deployment
+    services: Services
+    erp_url: str = field(repr=False)
+    owner_url: str = field(repr=False)
+
+    def publish(self, definition: str | None = None) -> Version:
+        """Publish a definition; the example by default."""
+        text = (EXAMPLES / "labour_costs.yaml").read_text() if definition is None else definition
+        return publish_workflow(self.deployment, text, ACTOR)[0]
+
+    def upload(self, rows: Sequence[Sequence[str]] | bytes) -> str:
+        """Upload a work log and return its name."""
+        data = rows if isinstance(rows, bytes) else work_log(rows)
+        return upload_file(self.deployment, f"logs/{uuid4().hex}.csv", data, ACTOR, overwrite=False).name
+
+    def start(self, workflow: str = "labour-costs", **inputs: Any) -> RunRow:
+        """Commit a run; nothing executes it yet."""
+        return start_run(self.deployment, workflow, inputs, "test", ACTOR, lambda _run: None)[0]
+
+    def finish(self, run: RunRow) -> RunRow:
+        """Drive the run's orchestrator, calling activities directly, until the run has ended."""
+        drive(self.services, run.id)
+        return self.run(run.id)
+
+    def post(self, rows: Sequence[Sequence[str]] | bytes, **inputs: Any) -> RunRow:
+        """Upload, start and finish."""
+        return self.finish(self.start(file=self.upload(rows), **inputs))
+
+    def run(self, run_id: UUID) -> RunRow:
+        """The run as stored."""
+        with self.deployment.database.reading() as connection:
+            return runs.get_run(connection, run_id)
+
+    def tasks(self, run_id: UUID) -> dict[str, TaskRow]:
+        """The run's tasks by step key."""
+        with self.deployment.database.reading() as connection:
+            return {task.step_key: task for task in runs.get_tasks(connection, run_id)}
+
+    def ledger(self) -> list[tuple[str, str, str, int, Decimal]]:
+        """The ERP's own lines, read with a plain client: case, activity, worker, seconds, amount."""
+        with psycopg.connect(self.erp_url) as connection:
+            return connection.execute(
+                "SELECT case_id, activity, worker, worked_seconds, amount FROM job_ledger ORDER BY 1, 2, 3, 4"
+            ).fetchall()
+
+    def sql(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of our own database, read as its owner."""
+        with psycopg.connect(self.owner_url) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def with_adapter(self, wrap: Callable[[Adapter], Adapter]) -> Services:
+        """Services whose adapters are wrapped, to make a real system misbehave."""
+        make = self.services.adapter
+        return replace(self.services, adapter=lambda connector: wrap(make(connector)))
+
+
+def work_log(rows: Sequence[Sequence[str]]) -> bytes:
+    """A work log as CSV."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def drive(services: Services, run_id: UUID) -> dict[str, Any]:
+    """Run the orchestrator generator; activities are called in place and timers do not wait."""
+    steps = workflow_run(cast(OrchestrationContext, _Context()), {"run_id": str(run_id)})
+    request = next(steps)
+    try:
+        while True:
+            answer = None
+            if isinstance(request, SegmentInput):
+                answer = run_segment(services, request).to_dict()
+            request = steps.send(answer)
+    except StopIteration as end:
+        result: dict[str, Any] = end.value
+        return result
+
+
+class _Context:
+    """Stands in for durabletask's context: hands each request back to `drive`."""
+
+    def call_activity(self, _name: str, *, input: Mapping[str, Any], retry_policy: object) -> SegmentInput:
+        return SegmentInput.from_dict(input)
+
+    def create_timer(self, delay: object) -> object:
+        return delay
+
+
+def one_segment(services: Services, run_id: UUID, segment: int = 0) -> Outcome:
+    """One execution of one segment."""
+    return run_segment(services, SegmentInput(str(run_id), segment))
+
+
+def waits(outcome: Outcome) -> bool:
+    """Whether the segment asks to be tried again later."""
+    return outcome.next is Next.RETRY
+
+
+@contextmanager
+def closing(world: World) -> Any:
+    """The world, its connections closed at the end."""
+    try:
+        yield world
+    finally:
+        world.deployment.database.close()
+
+
+def make_world(app_url: str, owner_url: str, erp_url: str, storage: str) -> World:
+    """A deployment with the example connectors and object type."""
+    database, blobs, engine = Database(Secret(app_url)), Blobs(Secret(storage)), SqlEngine()
+    blobs.ensure_containers()
+    address = psycopg.conninfo.conninfo_to_dict(erp_url)
+    vault = Vault({"erp-password": str(address["password"]), "files-connection": storage})
+    envelope = Envelope(b"k" * 32)
+    adapter = partial(get_adapter, environment="sandbox", credentials=vault)
+    services = Services(
+        database, blobs, ContextStore(blobs, envelope), envelope, engine, adapter, utc_now, "sandbox"
+    )
+    deployment = Deployment(database, blobs, engine, _operations, utc_now, "sandbox", 1_000_000)
+    world = World(deployment, services, erp_url, owner_url.replace("+psycopg", ""))
+    _register(world, address)
+    return world
+
+
+def _operations(
+    key: str, system: str, settings: Mapping[str, Any], secrets: Mapping[str, str]
+) -> Mapping[str, Operation]:
+    return describe(Connector(key, system, settings, secrets))
+
+
+def _register(world: World, address: Mapping[str, Any]) -> None:
+    with psycopg.connect(world.erp_url) as connection:
+        connection.execute((EXAMPLES / "erp" / "schema.sql").read_bytes())
+    for path in (EXAMPLES / "connectors").glob("*.json"):
+        given = json.loads(path.read_text())
+        if path.stem == "erp":
+            names = {"host": "host", "port": "port", "dbname": "database"}
+            given["settings"] |= {ours: address[theirs] for theirs, ours in names.items()}
+            given["settings"]["port"] = int(given["settings"]["port"])
+        save_connector(
+            world.deployment, path.stem, given["system"], given["settings"], given["secrets"], ACTOR
+        )
+    for path in (EXAMPLES / "object_types").glob("*.json"):
+        save_object_type(world.deployment, path.stem, json.loads(path.read_text())["schema"], ACTOR)

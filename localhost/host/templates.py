@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from urllib.parse import unquote
 from uuid import UUID
 
 type Check = Callable[[str], bool]
+type Part = str | Parameter
 
 
 class TemplateError(ValueError):
@@ -29,6 +31,11 @@ class Parameter:
     default: str | None = None
     optional: bool = False
     catch_all: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it always stands for some text within one segment."""
+        return not (self.optional or self.catch_all or self.default is not None)
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,9 @@ def parse_template(text: str) -> Template:
                 if part.name.casefold() in parameters:
                     raise TemplateError(f"Route '{text}' uses the parameter '{part.name}' twice.")
                 parameters[part.name.casefold()] = part
-    catch_all = any(part.catch_all for part in parameters.values())
+    catch_all = [part.name for part in parameters.values() if part.catch_all]
+    if catch_all and not _ends_with(segments, catch_all[0]):
+        raise TemplateError(f"Route '{text}': '{catch_all[0]}' takes the rest of the path and must be last.")
     return Template(
         text=text,
         pattern=re.compile(pattern + ("" if catch_all else "/?"), re.IGNORECASE | re.DOTALL),
@@ -77,14 +86,16 @@ def parse_template(text: str) -> Template:
     )
 
 
+def _ends_with(segments: list[list[Part]], name: str) -> bool:
+    last = segments[-1][-1]
+    return isinstance(last, Parameter) and last.name == name
+
+
 def decode_path(raw: str) -> str:
     """A request path as ASP.NET routes it: percent-decoded except for slashes, without the first slash."""
     if "%" in raw:
         raw = unquote(re.sub("%2f", "%252F", raw, flags=re.IGNORECASE))
     return raw.removeprefix("/")
-
-
-type Part = str | Parameter
 
 
 def _split_segments(text: str) -> list[str]:
@@ -102,11 +113,18 @@ def _split_segments(text: str) -> list[str]:
 
 
 def _parse_segment(segment: str, text: str) -> list[Part]:
-    parts: list[Part] = []
-    for token in re.findall(r"\{(?:[^{}]|\{\{|\}\})*\}|[^{}]+", segment):
-        parts.append(_parse_parameter(token[1:-1], text) if token.startswith("{") else token)
-    if sum(1 if isinstance(part, str) else 0 for part in parts) + len(parts) == 0:
-        raise TemplateError(f"Route '{text}' has an empty segment.")
+    tokens = re.findall(r"\{(?:[^{}]|\{\{|\}\})*\}|[^{}]+", segment)
+    parts: list[Part] = [
+        _parse_parameter(token[1:-1], text) if token.startswith("{") else token for token in tokens
+    ]
+    if not parts or "".join(tokens) != segment:
+        raise TemplateError(f"Route '{text}' has an empty segment or an unmatched brace.")
+    for part, following in pairwise(parts):
+        if isinstance(part, Parameter) and isinstance(following, Parameter):
+            raise TemplateError(f"Route '{text}' needs a text between '{part.name}' and '{following.name}'.")
+    for part in parts:
+        if isinstance(part, Parameter) and len(parts) > 1 and not part.is_plain:
+            raise TemplateError(f"Route '{text}': '{part.name}' must have its segment for itself.")
     return parts
 
 

@@ -78,9 +78,8 @@ def test_missed_firing_is_past_due_at_the_next_start(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     status_file = tmp_path / "state" / "timers" / "nightly.json"
     with _host(tmp_path, "--functions", "nightly"):
-        status = json.loads(
-            eventually(lambda: status_file.exists() and status_file.read_text(), what="status")
-        )
+        eventually(status_file.exists, what="the status is written")
+        status = json.loads(status_file.read_text())
     assert journal.entries("nightly") == []
     status_file.write_text(json.dumps(status | {"Next": "2026-01-02T03:00:00+00:00"}))
     with _host(tmp_path, "--functions", "nightly") as host:

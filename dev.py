@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
 from typing import NoReturn, Union
 
 Command = Sequence[Union[str, Path]]
@@ -66,7 +67,8 @@ LOCKS: Mapping[str, tuple[str, ...]] = {
 }
 
 PROBE = """import sys, sysconfig
-print(sys.implementation.name, '%d.%d' % sys.version_info[:2], sysconfig.get_config_var('Py_GIL_DISABLED') or 0)"""
+free_threaded = sysconfig.get_config_var('Py_GIL_DISABLED') or 0
+print(sys.implementation.name, '%d.%d' % sys.version_info[:2], free_threaded)"""
 
 
 class Failure(Exception):
@@ -183,9 +185,9 @@ def install(command: Command, failed: str) -> None:
 
 def answers(command: Command) -> str | None:
     """What a program prints, or None if it fails; a program that hangs has failed."""
-    env, null = clean_environment(), subprocess.DEVNULL
+    env = clean_environment()
     try:
-        return subprocess.check_output(command, env=env, stdin=null, stderr=null, text=True, timeout=60)
+        return subprocess.check_output(command, env=env, stdin=DEVNULL, stderr=DEVNULL, text=True, timeout=60)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 
@@ -267,8 +269,9 @@ def install_uv(pip: Command, target: Path) -> bool:
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2"]
     # A user's pip settings for ordinary installs must not stop an install into a folder.
     environment = {**clean_environment(), "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+    environment["PIP_ROOT_USER_ACTION"] = "ignore"
     command = [*pip, "install", *options, "--target", target, "uv"]
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    done = subprocess.run(command, env=environment, stdin=DEVNULL, stdout=sys.stderr)
     return done.returncode == 0 and uv_version(target / "bin" / "uv") >= OLDEST_UV
 
 
@@ -302,7 +305,7 @@ def fetch_debian_pip(work: Path) -> None:
     private = ["-o", f"Dir::State::Lists={work / 'lists'}", "-o", f"Dir::Cache={work / 'cache'}"]
     download = ["download", "python3-pip-whl"]
     for step in (download, [*private, "update"], [*private, *download]):
-        subprocess.run(["apt-get", "-qq", *step], cwd=work, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        subprocess.run(["apt-get", "-qq", *step], cwd=work, stdin=DEVNULL, stdout=sys.stderr)
         for package in work.glob("python3-pip-whl_*.deb"):
             subprocess.run(["dpkg-deb", "-x", package, work], stdout=sys.stderr)
             return
@@ -352,8 +355,7 @@ def check() -> int:
 
 def complaint(command: Command) -> str | None:
     """What a program prints when it fails; None if it is content."""
-    environment, merged = clean_environment(), subprocess.STDOUT
-    run = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=merged, text=True)
+    run = subprocess.run(command, cwd=ROOT, env=clean_environment(), stdout=PIPE, stderr=STDOUT, text=True)
     return None if run.returncode == 0 else run.stdout or f"It ended with code {run.returncode}."
 
 

@@ -241,16 +241,16 @@ def find_uv() -> Path:
     for candidate in (*on_path("uv"), own):
         if uv_version(candidate) >= OLDEST_UV:
             return candidate
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    for left in TOOLS.glob("uv-*"):
-        shutil.rmtree(left)
     say("Installing uv into .sluice/tools.")
-    with tempfile.TemporaryDirectory(dir=TOOLS, prefix="uv-") as work:
-        for pip in pips(Path(work)):
-            if install_uv(pip, Path(work) / "new"):
-                shutil.rmtree(TOOLS / "uv", ignore_errors=True)
-                (Path(work) / "new").rename(TOOLS / "uv")
-                return own
+    work = TOOLS / "uv.new"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for pip in pips(work):
+        if install_uv(pip, work / "uv"):
+            shutil.rmtree(TOOLS / "uv", ignore_errors=True)
+            (work / "uv").rename(TOOLS / "uv")
+            shutil.rmtree(work)
+            return own
     raise Failure(
         "uv, the package installer, is not here and could not be installed (reasons above, if any): check "
         "the network, or install pip (Debian and Ubuntu: `sudo apt install python3-pip`) or uv itself."
@@ -268,10 +268,9 @@ def install_uv(pip: Command, target: Path) -> bool:
     shutil.rmtree(target, ignore_errors=True)
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2"]
     # A user's pip settings for ordinary installs must not stop an install into a folder.
-    environment = {**clean_environment(), "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
-    environment["PIP_ROOT_USER_ACTION"] = "ignore"
+    settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_ROOT_USER_ACTION": "ignore"}
     command = [*pip, "install", *options, "--target", target, "uv"]
-    done = subprocess.run(command, env=environment, stdin=DEVNULL, stdout=sys.stderr)
+    done = subprocess.run(command, env={**clean_environment(), **settings}, stdin=DEVNULL, stdout=sys.stderr)
     return done.returncode == 0 and uv_version(target / "bin" / "uv") >= OLDEST_UV
 
 

@@ -1,5 +1,6 @@
 """Everything that runs for a demo or for development, started together and stopped together."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,10 @@ from localhost.application import Application
 from localhost.environment import prepare
 from localhost.services.filelock import locked
 from localhost.services.stack import Endpoints, Stack
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 class Session:
@@ -34,6 +39,8 @@ class Session:
 
     def __enter__(self) -> Self:
         self._lock.__enter__()
+        # Ended politely, stop politely: the services are ours to stop.
+        signal.signal(signal.SIGTERM, _interrupt)
         return self
 
     def __exit__(

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         console.print(str(exc), markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        return 130
+        console.print("[dim]Stopped[/]")
     return 0
 
 
@@ -40,5 +40,5 @@ def _serve(session: Session, port: int, console: Console) -> None:
         api.close()
     session.print_urls(console)
     console.print("Ctrl-C stops it.")
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    console.print("[dim]Stopping[/]")
+    while True:
+        signal.pause()

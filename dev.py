@@ -285,26 +285,26 @@ def pips(work: Path) -> Iterator[Command]:
         venv = work / f"venv-{number}"
         if answers([python, "-m", "venv", venv]) is not None:
             yield [venv / "bin" / "python", "-m", "pip"]
-    wheel = debian_pip(work)
-    if wheel:
+    for wheel in debian_pips(work):
         yield [sys.executable, wheel / "pip"]
 
 
-def debian_pip(work: Path) -> Path | None:
-    """The pip that Debian and Ubuntu package for venvs: an installed one, else unpacked, without root."""
+def debian_pips(work: Path) -> list[Path]:
+    """The pip that Debian and Ubuntu package for venvs: installed ones, else unpacked, without root."""
     shared = "usr/share/python-wheels"
     if not any(Path("/", shared).glob("pip-*.whl")) and shutil.which("apt-get") and shutil.which("dpkg-deb"):
         fetch_debian_pip(work)
-    return max([*Path("/", shared).glob("pip-*.whl"), *(work / shared).glob("pip-*.whl")], default=None)
+    return [*Path("/", shared).glob("pip-*.whl"), *(work / shared).glob("pip-*.whl")]
 
 
 def fetch_debian_pip(work: Path) -> None:
     """Unpack Debian's package of pip into `work`, with package lists of our own if the system has none."""
     (work / "lists" / "partial").mkdir(parents=True)
     private = ["-o", f"Dir::State::Lists={work / 'lists'}", "-o", f"Dir::Cache={work / 'cache'}"]
+    apt = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root"]  # `work` is not open to its own user
     download = ["download", "python3-pip-whl"]
     for step in (download, [*private, "update"], [*private, *download]):
-        subprocess.run(["apt-get", "-qq", *step], cwd=work, stdin=DEVNULL, stdout=sys.stderr)
+        subprocess.run([*apt, *step], cwd=work, stdin=DEVNULL, stdout=sys.stderr)
         for package in work.glob("python3-pip-whl_*.deb"):
             subprocess.run(["dpkg-deb", "-x", package, work], stdout=sys.stderr)
             return
@@ -387,7 +387,6 @@ def entry() -> int:
     try:
         return main(sys.argv[1:])
     except KeyboardInterrupt:
-        say("Stopped.")
         return 128 + signal.SIGINT
     except Failure as exc:
         say(str(exc))

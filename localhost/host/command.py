@@ -10,9 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from localhost.host.errors import HostError, LoadError
 from localhost.host.settings import HostSettings, load_settings
+
+if TYPE_CHECKING:
+    from localhost.host.host import Start
 
 _DEFAULT_PORT = 7071
 # Options of Core Tools that have no meaning here; they are accepted so that scripts written for func work.
@@ -28,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         return _watch(options, argv) if options.watch else _run(options, began)
     except HostError as exc:
         if isinstance(exc, LoadError) and exc.trace:
-            print(exc.trace, file=sys.stderr)
+            print(exc.trace, end="\n\n", file=sys.stderr)
         print(str(exc), file=sys.stderr, flush=True)
         return 1
 
@@ -54,12 +58,25 @@ def _run(options: argparse.Namespace, began: float) -> int:
         supervisor=options.supervisor_fd,
         began=began,
     )
+    for name, value in _as_core_tools(start).items():
+        os.environ.setdefault(name, value)
     runtime = WorkerRuntime()
     host = Host(start, runtime, load_app(runtime, start, os.environ))
     print("Worker process started and initialized.", flush=True)
     asyncio.run(host.serve())
     _stop_threads(runtime.stop, DRAIN_SECONDS)
     return 0
+
+
+def _as_core_tools(start: "Start") -> dict[str, str]:
+    """The variables that Core Tools sets, which apps use to find out where they run."""
+    return {
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        "AzureWebJobsScriptRoot": str(start.settings.script_root),
+        "FUNCTIONS_CORETOOLS_ENVIRONMENT": "true",
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "WEBSITE_HOSTNAME": f"localhost:{start.listener.getsockname()[1]}",
+    }
 
 
 def _stop_threads(stop: Callable[[], None], seconds: float) -> None:

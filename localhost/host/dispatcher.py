@@ -93,9 +93,8 @@ def failure_details(result: Result) -> pb.TaskFailureDetails:
     """What a failed invocation tells the orchestration: type, message and trace of the exception."""
     if result.error is not None:
         return helpers.new_failure_details(result.error)
-    # Failed outside the function, e.g. its result is not JSON: the last line of the trace is "type: message".
-    last = result.trace.strip().rpartition("\n")[2]
-    kind, _, message = last.partition(": ")
+    # Failed outside the function, e.g. its result is not JSON: the trace is one line, "type: message".
+    kind, _, message = result.trace.partition(": ")
     return pb.TaskFailureDetails(
         errorType=kind or "InvocationFailed",
         errorMessage=message or result.error_text or "The function failed.",

@@ -18,10 +18,16 @@ from localhost.host.runtime import Result, Trace
 _HOP_BY_HOP = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade"})
 
 _DISCARD_SECONDS = 5.0
+_STATUSES = range(200, 600)
+_WITHOUT_BODY = frozenset({204, 304})
 
 
 class BodyTooLarge(Exception):
     """The request body is larger than the host accepts."""
+
+
+class UnusableResponse(Exception):
+    """The function's response cannot be sent; the message completes "The response cannot be sent: "."""
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -82,7 +88,10 @@ def request_trace(scope: Scope) -> Trace:
 
 
 def response_of(result: Result, http_outputs: Iterable[str]) -> Response:
-    """The response of an invocation: its return value, or the output parameter of type http."""
+    """The response of an invocation: its return value, or the output parameter of type http.
+
+    Raises UnusableResponse if HTTP has no way to say it.
+    """
     if not result.ok:
         return Response(status_code=500)
     named = (result.outputs[name] for name in http_outputs if name in result.outputs)
@@ -96,14 +105,24 @@ def response_of(result: Result, http_outputs: Iterable[str]) -> Response:
 
 
 def _http_response(value: Mapping[str, Any]) -> Response:
-    body: bytes = value["body"].value
-    response = Response(body, status_code=int(value["status_code"].value))
+    status = value["status_code"].value
+    if not status.isdecimal() or int(status) not in _STATUSES:
+        raise UnusableResponse(f"its status is {status}, which is not between 200 and 599")
+    body = b"" if int(status) in _WITHOUT_BODY else value["body"].value
+    response = Response(body, status_code=int(status))
+    try:
+        response.raw_headers.extend(_headers(value))
+    except UnicodeEncodeError as exc:
+        raise UnusableResponse(f"a header has the character {exc.object[exc.start]!r}") from exc
+    return response
+
+
+def _headers(value: Mapping[str, Any]) -> Iterable[tuple[bytes, bytes]]:
     for name, header in value["headers"].items():
         if name.lower() not in _HOP_BY_HOP:
-            response.raw_headers.append((name.lower().encode("latin-1"), header.value.encode("latin-1")))
+            yield name.lower().encode("latin-1"), header.value.encode("latin-1")
     for cookie in value["cookies"] or ():
-        response.raw_headers.extend(_cookie_headers(cookie))
-    return response
+        yield from _cookie_headers(cookie)
 
 
 def _cookie_headers(cookie: SimpleCookie) -> Iterable[tuple[bytes, bytes]]:

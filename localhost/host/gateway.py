@@ -1,16 +1,26 @@
 """The host's ASGI application: function routes first come, then the host's own pages."""
 
+import logging
 from collections.abc import Iterable
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from localhost.host.exchange import BodyTooLarge, read_body, request_datum, request_trace, response_of
+from localhost.host.exchange import (
+    BodyTooLarge,
+    UnusableResponse,
+    read_body,
+    request_datum,
+    request_trace,
+    response_of,
+)
 from localhost.host.functions import Function
 from localhost.host.invocation import Invoker
 from localhost.host.routes import FunctionRoute, http_functions, http_methods, in_order, parse_route
 from localhost.host.settings import HostSettings
+
+logger = logging.getLogger("host.function")
 
 _HOME = "<!DOCTYPE html><title>Functions host</title><p>Your function app is up and running.</p>"
 
@@ -52,7 +62,12 @@ def _endpoint(function: Function, invoker: Invoker, body_limit: int) -> ASGIApp:
             return
         request = request_datum(scope, body, scope["path_params"])
         result = await invoker.invoke(function, request, trace=request_trace(scope))
-        await response_of(result, outputs)(scope, receive, send)
+        try:
+            response = response_of(result, outputs)
+        except UnusableResponse as exc:
+            logger.error("The response of 'Functions.%s' cannot be sent: %s.", function.name, exc)
+            response = Response(status_code=500)
+        await response(scope, receive, send)
 
     return answer
 

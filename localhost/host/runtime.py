@@ -6,8 +6,10 @@ names below are those of version 1.3.0, which pyproject.toml pins; `tests/host/t
 The runtime keeps its registry in module globals: one process can host one app.
 """
 
+import concurrent.futures.thread
 import importlib
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +39,14 @@ from localhost.host.functions import Binding, Function, Retry
 _PROTOS = SimpleNamespace(BindingInfo=SimpleNamespace(undefined=0, out=1, inout=2))
 
 
-_NOT_THE_APP = ("<frozen importlib", __file__, str(Path(runtime_state.__file__).parent), importlib.__file__)
+_STREAMING = "azurefunctions.extensions.http.fastapi"
+_NOT_THE_APP = (
+    "<frozen importlib",
+    __file__,
+    importlib.__file__,
+    concurrent.futures.thread.__file__,
+    str(Path(runtime_state.__file__).parent),
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,11 @@ class WorkerRuntime:
         Raises LoadError, with the app's own traceback, if the import, the indexing or a decorator fails.
         """
         app = _find_app(module_name, _import_app(module_name))
+        if _STREAMING in sys.modules:
+            raise LoadError(
+                f"The app uses {_STREAMING}, which this host does not serve. Use func.HttpRequest and "
+                "func.HttpResponse, or Core Tools."
+            )
         try:
             return [self._index(function) for function in app.get_functions()]
         except Exception as exc:
@@ -160,7 +174,8 @@ class WorkerRuntime:
             attempt.error,
         )
         error = self._raised.pop(invocation_id, None)
-        trace_text = app_trace(error) if error else (stack or "")
+        # Without an error of its own it failed at its edges; only the last line of the trace tells why.
+        trace_text = app_trace(error) if error else (stack or "").strip().rpartition("\n")[2]
         return Result(ok, returned, dict(outputs), error, text or "", trace_text)
 
 
@@ -217,4 +232,4 @@ def app_trace(exc: BaseException) -> str:
     frames.stack = traceback.StackSummary.from_list(
         [frame for frame in frames.stack if not frame.filename.startswith(_NOT_THE_APP)]
     )
-    return "".join(frames.format())
+    return "".join(frames.format()).strip()

@@ -15,6 +15,9 @@ from localhost.host.errors import HostError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _STOPPED_BY_SIGNAL = 130
+_KEEP_ALIVE_SECONDS = (
+    130  # as the Functions host; clients with a shorter limit never meet a closing connection
+)
 
 
 def listening_socket(address: str, port: int) -> socket.socket:
@@ -53,6 +56,7 @@ class Server(uvicorn.Server):
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=drain_seconds,
         )
         super().__init__(config)

@@ -145,9 +145,29 @@ def test_failures_are_500_with_the_trace_in_the_log_only(http_host: HostProcess)
     answer = http_host.client.get("/v1/fail")
     assert (answer.status_code, answer.content) == (500, b"")
     http_host.logged("KeyError: 'the secret ingredient'")
-    assert "native_invocation.py" not in http_host.log()
+    assert "azure_functions_runtime" not in http_host.log()
     assert http_host.client.get("/v1/nothing").status_code == 500
     http_host.logged("unable to encode outgoing TypedData")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("100", "its status is 100, which is not between 200 and 599"),
+        ("600", "its status is 600, which is not between 200 and 599"),
+        ("header", "a header has the character '日'"),
+    ],
+)
+def test_responses_that_cannot_be_sent(http_host: HostProcess, kind: str, reason: str) -> None:
+    answer = http_host.client.get(f"/v1/unusable/{kind}")
+    assert (answer.status_code, answer.content) == (500, b"")
+    http_host.logged(f"The response of 'Functions.unusable' cannot be sent: {reason}.")
+
+
+def test_environment_of_core_tools(http_host: HostProcess) -> None:
+    assert http_host.client.get("/v1/setting/AZURE_FUNCTIONS_ENVIRONMENT").json() == "Development"
+    hostname = f"localhost:{http_host.client.base_url.port}"
+    assert http_host.client.get("/v1/setting/WEBSITE_HOSTNAME").json() == hostname
 
 
 def test_settings_of_the_file(http_host: HostProcess) -> None:

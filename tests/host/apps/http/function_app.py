@@ -93,6 +93,13 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(status_code=int(req.route_params["code"]))
 
 
+@app.route(route="unusable/{kind}")
+def unusable(req: func.HttpRequest) -> func.HttpResponse:
+    if req.route_params["kind"] == "header":
+        return func.HttpResponse("x", headers={"x-name": "日本"})
+    return func.HttpResponse("x", status_code=int(req.route_params["kind"]))
+
+
 @app.route(route="cookies")
 def cookies(req: func.HttpRequest) -> func.HttpResponse:
     response = func.HttpResponse(req.headers.get("cookie", ""))

@@ -5,6 +5,7 @@ SluiceError
 │   ├── InvalidRequest          malformed or incomplete input
 │   ├── InvalidDefinition       a workflow definition with faults
 │   ├── NotFound
+│   ├── MethodNotAllowed
 │   ├── Conflict                the thing exists or changed meanwhile
 │   └── TooLarge
 ├── PolicyDenied                the author's own rule said no
@@ -131,6 +132,12 @@ class NotFound(CallerError):
     """No such thing."""
 
     code = "not_found"
+
+
+class MethodNotAllowed(CallerError):
+    """The address exists, but not for this method."""
+
+    code = "method_not_allowed"
 
 
 class Conflict(CallerError):

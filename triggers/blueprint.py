@@ -1,6 +1,6 @@
 """Registers the HTTP endpoints and the sweep."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import azure.durable_functions as df
@@ -10,6 +10,7 @@ from commands.deployment import Deployment
 from commands.runs import Starter, start_pending_runs
 from orchestrators.names import WORKFLOW_RUN, instance_id
 from triggers import connectors, health, runs, workflows
+from triggers.fallback import METHODS, fallback_endpoint
 from triggers.http import DurableClient, Endpoint, Request, answer
 from triggers.openapi import openapi_endpoint
 
@@ -28,6 +29,7 @@ def trigger_blueprint(deployment: Deployment, *, platform_authentication: bool) 
 
     for endpoint in (*ENDPOINTS, openapi_endpoint(ENDPOINTS)):
         _register(blueprint, endpoint, deployment, actor)
+    _register(blueprint, fallback_endpoint(ENDPOINTS), deployment, actor, methods=METHODS)
     _register_sweep(blueprint, deployment)
     return blueprint
 
@@ -48,11 +50,12 @@ def _register(
     endpoint: Endpoint,
     deployment: Deployment,
     actor: Callable[[func.HttpRequest], str],
+    methods: Sequence[str] = (),
 ) -> None:
     level = func.AuthLevel.ANONYMOUS if endpoint.anonymous else func.AuthLevel.FUNCTION
 
     @blueprint.function_name(endpoint.name)
-    @blueprint.route(endpoint.path, methods=[endpoint.method], auth_level=level)
+    @blueprint.route(endpoint.path, methods=list(methods or [endpoint.method]), auth_level=level)
     @blueprint.durable_client_input(client_name="client")
     def shell(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
         return answer(endpoint, Request(req, deployment, actor(req), starter_for(client)))

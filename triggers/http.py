@@ -26,6 +26,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 STATUSES: Mapping[type[SluiceError], int] = {
     errors.InvalidDefinition: 422,
     errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.CallerError: 400,

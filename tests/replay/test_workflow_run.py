@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
@@ -22,7 +22,7 @@ class Hub:
     def __init__(self, port: int) -> None:
         self.asked: list[tuple[str, int]] = []
         self.script: list[Outcome | Exception] = []
-        self._worker: Any = TaskHubGrpcWorker(host_address=f"localhost:{port}")
+        self._worker = cast(Any, TaskHubGrpcWorker(host_address=f"localhost:{port}"))
         self._worker._registry.add_named_orchestrator(WORKFLOW_RUN, workflow_run)
         self._worker._registry.add_named_activity(RUN_SEGMENT, self._segment)
         self._client = TaskHubGrpcClient(host_address=f"localhost:{port}")

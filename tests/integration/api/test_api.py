@@ -17,6 +17,7 @@ from localhost.services.ports import free_port
 from store.database import Database
 from tests.support.world import ACTOR, EXAMPLES, SMALL_LOG, World, work_log
 from triggers.blueprint import ENDPOINTS
+from triggers.fallback import fallback_endpoint
 from triggers.http import STATUSES, Answer, Endpoint, Request, answer, status_of
 from triggers.openapi import openapi_document
 from triggers.views import HealthView
@@ -281,3 +282,22 @@ def test_every_error_has_a_status(kind: type[SluiceError]) -> None:
     assert status in {*STATUSES.values(), 500}
     if issubclass(kind, errors.CallerError):
         assert 400 <= status < 500
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "nothing/here", 404, "/api/openapi.json"),
+        ("DELETE", "workflows/labour-costs/runs", 405, "use POST"),
+        ("POST", "files/a/b.csv", 405, "use PUT"),
+        ("PATCH", "runs", 405, "use GET"),
+    ],
+)
+def test_unknown_addresses_and_methods_are_clear(
+    world: World, method: str, path: str, status: int, words: str
+) -> None:
+    endpoint = fallback_endpoint(ENDPOINTS)
+    request = func.HttpRequest(method=method, url=f"/api/{path}", route_params={"path": path}, body=b"")
+    reply = read(answer(endpoint, Request(request, world.deployment, ACTOR, lambda _run: None)))
+    assert reply.status == status
+    assert words in reply.body["detail"]

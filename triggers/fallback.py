@@ -1,0 +1,31 @@
+"""What no other endpoint serves: a clear 404 or 405 instead of an empty answer."""
+
+import re
+from collections.abc import Sequence
+
+from kernel.errors import MethodNotAllowed, NotFound
+from triggers.http import Answer, Endpoint, Request
+from triggers.views import View
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+def fallback_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
+    """The endpoint for every address under `/api` that `endpoints` do not serve."""
+    patterns = [(endpoint.method, _pattern(endpoint.path)) for endpoint in endpoints]
+
+    def refuse(request: Request) -> Answer:
+        path = request.path("path")
+        allowed = sorted({method for method, pattern in patterns if pattern.fullmatch(path)})
+        if allowed:
+            raise MethodNotAllowed(
+                f"/api/{path} does not take {request.http.method}; use {' or '.join(allowed)}."
+            )
+        raise NotFound(f"There is nothing at /api/{path}; /api/openapi.json lists what there is.")
+
+    return Endpoint("not_found", "GET", "{*path}", "Everything else", refuse, View)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    whole = re.sub(r"\\\{\\\*\w+\\\}", ".+", re.escape(path))
+    return re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", whole), re.IGNORECASE)

@@ -15,7 +15,7 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
-from azure.storage.blob import BlobServiceClient, ContainerClient, ExponentialRetry
+from azure.storage.blob import BlobServiceClient, ContainerClient, LinearRetry
 
 from adapters.datasource.files.parameters import FilesSettings
 from kernel.errors import (
@@ -38,7 +38,7 @@ _NAMES_LISTED = 200
 # https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
 _BY_STATUS: dict[int, tuple[type[ExternalError], str]] = {
     401: (AuthenticationFailed, "does not accept the connector's credentials; renew the secret"),
-    403: (AccessForbidden, "refuses access; give the identity the role Storage Blob Data Reader"),
+    403: (AccessForbidden, "refuses access; check credentials, role (Storage Blob Data Reader) and firewall"),
     404: (ExternalNotFound, "has no such object; check the connector's container"),
     408: (SystemUnavailable, "took too long to answer; it is tried again"),
     412: (Transient, "says that the file changed while it was read; it is read again"),
@@ -135,9 +135,10 @@ def _too_large(path: str, size: int, limit: int) -> InvalidData:
 
 
 def _service(settings: FilesSettings, connection: Secret | None) -> BlobServiceClient:
-    # The library's own defaults would wait over a minute before it says that nobody answers.
+    # By default the library waits over a minute before it says that nobody answers. Longer waits than a
+    # moment belong to the engine, which sleeps for free.
     options: dict[str, Any] = {
-        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
+        "retry_policy": LinearRetry(backoff=1, retry_total=1, random_jitter_range=0),
         "connection_timeout": _CONNECT_SECONDS,
         "read_timeout": _READ_SECONDS,
     }

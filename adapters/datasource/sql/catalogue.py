@@ -30,7 +30,7 @@ _WHAT = "settings of a sql connector"
 # The rule by which SQLAlchemy's text() finds parameters; it also looks inside string literals.
 _PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
-_READING = re.compile(r"\s*(select|with|values|table)\b", re.IGNORECASE)
+_READING = re.compile(r"[\s(]*(select|with|values|table)\b", re.IGNORECASE)
 
 
 class SqlParameters(Parameters):

@@ -12,7 +12,7 @@ from kernel.records import Record, Value
 
 _CONSTRAINTS = text(
     """
-    SELECT c.conname, array_agg(a.attname::text ORDER BY a.attnum)
+    SELECT c.conname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns
     FROM pg_catalog.pg_constraint c
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
     WHERE c.conrelid = to_regclass(:table)
@@ -21,7 +21,7 @@ _CONSTRAINTS = text(
 )
 _COLUMN_TYPES = text(
     """
-    SELECT attname::text, format_type(atttypid, atttypmod)
+    SELECT attname AS name, format_type(atttypid, atttypmod) AS kind
     FROM pg_catalog.pg_attribute
     WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped
     """
@@ -55,12 +55,12 @@ class TableRules:
     @cached_property
     def _constraints(self) -> Mapping[str, list[str]]:
         rows = self.connection.execute(_CONSTRAINTS, {"table": self._quoted_name})
-        return {name: list(columns) for name, columns in rows.tuples()}
+        return {row["name"]: row["columns"] for row in rows.mappings()}
 
     @cached_property
     def _types(self) -> Mapping[str, str]:
         rows = self.connection.execute(_COLUMN_TYPES, {"table": self._quoted_name})
-        return dict(rows.tuples())
+        return {row["name"]: row["kind"] for row in rows.mappings()}
 
     @property
     def _quoted_name(self) -> str:

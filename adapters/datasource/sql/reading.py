@@ -22,14 +22,14 @@ def fetch(
     columns = parse_columns(spec.columns)
     with database.reading() as connection:
         streaming = connection.execution_options(yield_per=PAGE_SIZE)
-        result = streaming.execute(query(spec), dict(parameters))
-        places = _places(database, name, spec, list(result.keys()))
-        delivered = False
-        for rows in result.partitions():
-            delivered = True
-            yield Records(columns, _typed(name, columns, places, rows))
-        if not delivered:
-            yield Records(columns)
+        with streaming.execute(query(spec), dict(parameters)) as result:
+            places = _places(database, name, spec, list(result.keys()))
+            delivered = False
+            for rows in result.partitions(PAGE_SIZE):
+                delivered = True
+                yield Records(columns, _typed(name, columns, places, rows))
+            if not delivered:
+                yield Records(columns)
 
 
 def lookup(database: Database, name: str, spec: LookupSpec, parameters: Mapping[str, Value]) -> Record | None:

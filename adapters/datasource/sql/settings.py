@@ -51,6 +51,11 @@ def _statement(sql: str) -> str:
     return sql.strip().removesuffix(";").rstrip()
 
 
+def _casts_escaped(sql: str) -> str:
+    """`text()` would read `:day::date` as a parameter named `da`."""
+    return sql.replace("::", r"\:\:")
+
+
 type Identifier = Annotated[str, AfterValidator(_identifier)]
 type TableName = Annotated[str, AfterValidator(_table_name)]
 type ColumnType = Annotated[str, AfterValidator(_column_type)]
@@ -71,8 +76,8 @@ class FetchSpec(BaseModel):
 
     @property
     def statement(self) -> str:
-        """The SELECT."""
-        return self.fetch
+        """The SELECT, for SQLAlchemy's `text()`."""
+        return _casts_escaped(self.fetch)
 
 
 class LookupSpec(BaseModel):
@@ -87,8 +92,8 @@ class LookupSpec(BaseModel):
 
     @property
     def statement(self) -> str:
-        """The SELECT."""
-        return self.lookup
+        """The SELECT, for SQLAlchemy's `text()`."""
+        return _casts_escaped(self.lookup)
 
 
 class PushSpec(BaseModel):

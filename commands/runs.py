@@ -2,12 +2,13 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from commands.deployment import Deployment
+from commands.starting import Starter
 from kernel.ids import new_id
 from kernel.traces import trace_of
 from store import audit, runs
@@ -19,9 +20,6 @@ from workflows.model import Workflow
 from workflows.version import canonical_json
 
 logger = logging.getLogger(__name__)
-
-type Starter = Callable[[UUID], None]
-"""Schedules the orchestration of a run; doing so twice starts it once."""
 
 PENDING_GRACE = timedelta(seconds=30)
 

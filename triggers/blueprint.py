@@ -1,17 +1,16 @@
 """Registers the HTTP endpoints and the sweep."""
 
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 import azure.durable_functions as df
 import azure.functions as func
 
 from commands.deployment import Deployment
-from commands.runs import Starter, start_pending_runs
-from orchestrators.names import WORKFLOW_RUN, instance_id
+from commands.runs import start_pending_runs
+from commands.starting import starter_for
 from triggers import connectors, health, runs, workflows
 from triggers.fallback import METHODS, fallback_endpoint
-from triggers.http import DurableClient, Endpoint, Request, answer
+from triggers.http import Endpoint, Request, answer
 from triggers.openapi import openapi_endpoint
 
 ENDPOINTS = (*workflows.ENDPOINTS, *connectors.ENDPOINTS, *runs.ENDPOINTS, *health.ENDPOINTS)
@@ -32,17 +31,6 @@ def trigger_blueprint(deployment: Deployment, *, platform_authentication: bool) 
     _register(blueprint, fallback_endpoint(ENDPOINTS), deployment, actor, methods=METHODS)
     _register_sweep(blueprint, deployment)
     return blueprint
-
-
-def starter_for(client: DurableClient) -> Starter:
-    """Starts runs through a durable client."""
-
-    def start(run_id: UUID) -> None:
-        client.schedule_new_orchestration(
-            WORKFLOW_RUN, input={"run_id": str(run_id)}, instance_id=instance_id(run_id)
-        )
-
-    return start
 
 
 def _register(

@@ -5,14 +5,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
 from uuid import UUID
 
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
 from commands.deployment import Deployment
-from commands.runs import Starter
+from commands.starting import Starter
 from kernel import errors
 from kernel.errors import Fault, InvalidRequest, NotFound, SluiceError, TooLarge
 from kernel.ids import new_id
@@ -36,16 +35,6 @@ STATUSES: Mapping[type[SluiceError], int] = {
     errors.ExternalError: 502,
 }
 """HTTP status by error class; the nearest class counts, 500 for all others."""
-
-
-class DurableClient(Protocol):
-    """The part of the durable client that endpoints use."""
-
-    def schedule_new_orchestration(
-        self, orchestrator: str, *, input: Any = None, instance_id: str | None = None
-    ) -> str:
-        """Schedule an orchestration and return its instance id."""
-        ...
 
 
 @dataclass(frozen=True)

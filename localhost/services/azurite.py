@@ -6,21 +6,21 @@ when it is stopped in order, so killing Azurite itself (not its user) can lose t
 """
 
 import base64
-import hashlib
+import os
 import secrets
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from kernel.errors import Unavailable
 from localhost.services import daemon
-from localhost.services.filelock import locked
 from localhost.services.node import Node, find_node
 from localhost.services.ports import LOOPBACK, free_port, is_free, listens
+from localhost.services.toolbox import installed, run_installer
 from localhost.services.valuefile import ValueFile
 
 _PARTS = ("blob", "queue", "table")
@@ -79,7 +79,9 @@ class Azurite:
     def install(self, progress: Callable[[str], None]) -> tuple[Node, Path]:
         """Node.js and Azurite's program; downloaded now if this machine lacks them. Raises `Unavailable`."""
         node = find_node(self._project_root, progress)
-        return node, _installed(self._project_root, node, progress)
+        lock = _LOCK / "package-lock.json"
+        folder = installed(self._project_root, "Azurite", lock, progress, partial(_install, node))
+        return node, folder / _PROGRAM
 
     def _account(self) -> str:
         return self._keys.recall("azurite_account", lambda: f"sluice{secrets.token_hex(4)}")
@@ -93,7 +95,7 @@ class Azurite:
     def _running(self) -> psutil.Process | None:
         """The live Azurite of our data folder, if it is usable; one that is not is ended."""
         found = None
-        for process in daemon.own_processes("node"):
+        for process in psutil.process_iter():
             if not self._is_ours(process):
                 continue
             if listens(process, [self._port(part) for part in _PARTS]) and self._accepts_key():
@@ -105,10 +107,10 @@ class Azurite:
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
             command = process.cmdline()
-            ours = process.uids().real == psutil.Process().uids().real
+            ours = str(self._data) in command and any(part.endswith(str(_PROGRAM)) for part in command)
+            return ours and process.uids().real == os.geteuid()
         except psutil.Error:
             return False
-        return ours and str(_PROGRAM) in " ".join(command) and str(self._data) in command
 
     def _launch(self, node: Node, program: Path) -> psutil.Process:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -157,32 +159,12 @@ class Azurite:
         return True
 
 
-def _installed(project_root: Path, node: Node, progress: Callable[[str], None]) -> Path:
-    """Azurite's program, installed from the committed lock; once per content of that lock."""
-    tools = project_root / ".sluice" / "tools"
-    digest = hashlib.sha256((_LOCK / "package-lock.json").read_bytes()).hexdigest()[:12]
-    target = tools / f"azurite-{digest}"
-    with locked(tools / "azurite.lock", lambda: progress("Waiting for another process to install Azurite.")):
-        if not target.exists():
-            progress("Installing Azurite from npm (about 190 MB on disk, once).")
-            _install(node, target)
-    return target / _PROGRAM
-
-
-def _install(node: Node, target: Path) -> None:
-    draft = target.with_name("azurite.new")
-    shutil.rmtree(draft, ignore_errors=True)
+def _install(node: Node, draft: Path) -> None:
     shutil.copytree(_LOCK, draft)
-    run = subprocess.run(
+    run_installer(
         [*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
-        cwd=draft,
-        env=node.environment(),
-        capture_output=True,
-        text=True,
+        folder=draft,
+        environment=node.environment(),
+        failed="Azurite could not be installed from npm",
+        remedy="Check the network and npm's registry setting, then try again.",
     )
-    if run.returncode != 0 or not (draft / _PROGRAM).exists():
-        raise Unavailable(
-            f"Azurite could not be installed from npm: {run.stderr.strip()[-500:]} "
-            "Check the network and npm's registry setting, then try again."
-        )
-    draft.rename(target)

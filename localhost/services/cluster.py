@@ -37,7 +37,7 @@ class Cluster:
 
     def processes(self) -> list[psutil.Process]:
         """The live PostgreSQL processes that work in this data directory."""
-        return [process for process in daemon.own_processes("postgres") if self.is_served_by(process)]
+        return [process for process in psutil.process_iter() if self.is_served_by(process)]
 
     def is_served_by(self, process: psutil.Process) -> bool:
         """Whether this process is a PostgreSQL of this data directory (each one changes into it)."""

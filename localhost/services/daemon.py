@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -68,13 +68,6 @@ def end(process: psutil.Process, kind: signal.Signals, *, within: float = 30) ->
             process.wait(within)
     except psutil.NoSuchProcess:
         return
-
-
-def own_processes(name: str) -> Iterator[psutil.Process]:
-    """Processes whose executable has this name and whose owner we may look at."""
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] == name:
-            yield process
 
 
 def last_lines(log: Path, count: int = 5) -> str:

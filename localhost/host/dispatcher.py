@@ -12,6 +12,7 @@ from localhost.host.durable import ActivityItem, ActivityOutcome
 from localhost.host.functions import ACTIVITY, ENTITY, ORCHESTRATION, Function
 from localhost.host.invocation import Invoker, child_trace
 from localhost.host.runtime import Result
+from localhost.host.settings import DurableSettings
 
 _NAME_PROPERTY = {ORCHESTRATION: "orchestration", ACTIVITY: "activity", ENTITY: "entityName"}
 _KIND = {ORCHESTRATION: "orchestrator", ACTIVITY: "activity", ENTITY: "entity"}
@@ -20,13 +21,11 @@ _KIND = {ORCHESTRATION: "orchestrator", ACTIVITY: "activity", ENTITY: "entity"}
 class FunctionDispatcher:
     """Finds the function a work item names, without regard to case, and runs it through the worker runtime.
 
-    At most `activities` and `orchestrations` run at a time (host.json `maxConcurrent...Functions`); entity
-    batches count as orchestrations. The rest wait in the order they came.
+    No more than host.json's `maxConcurrent...Functions` run at a time, where entity batches count as
+    orchestrations. The rest wait in the order they came.
     """
 
-    def __init__(
-        self, functions: Iterable[Function], invoker: Invoker, *, activities: int, orchestrations: int
-    ) -> None:
+    def __init__(self, functions: Iterable[Function], invoker: Invoker, settings: DurableSettings) -> None:
         self._invoker = invoker
         self._named: dict[str, dict[str, Function]] = {kind: {} for kind in _NAME_PROPERTY}
         for function in functions:
@@ -34,8 +33,8 @@ class FunctionDispatcher:
             if kind in self._named and not function.unsupported:
                 name = function.trigger.properties.get(_NAME_PROPERTY[kind]) or function.name
                 self._named[kind][str(name).casefold()] = function
-        self._activity_slots = asyncio.Semaphore(activities)
-        self._turn_slots = asyncio.Semaphore(orchestrations)
+        self._activity_slots = asyncio.Semaphore(settings.max_concurrent_activities)
+        self._turn_slots = asyncio.Semaphore(settings.max_concurrent_orchestrations)
 
     def knows(self, kind: str, name: str) -> bool:
         """Whether the app has a function of that trigger type under that name."""
@@ -45,13 +44,13 @@ class FunctionDispatcher:
         """See `durable.Dispatcher`."""
         async with self._turn_slots:
             failure, response = await self._run_encoded(ORCHESTRATION, name, request)
-        return _failed_turn(request, failure) if failure else response
+        return failed_turn(request, failure) if failure else response
 
     async def run_entity_batch(self, name: str, request: bytes) -> bytes:
         """See `durable.Dispatcher`."""
         async with self._turn_slots:
             failure, response = await self._run_encoded(ENTITY, name, request)
-        return pb.EntityBatchResult(failureDetails=failure).SerializeToString() if failure else response
+        return failed_batch(failure) if failure else response
 
     async def run_activity(self, item: ActivityItem) -> ActivityOutcome:
         """See `durable.Dispatcher`."""
@@ -101,10 +100,17 @@ def failure_details(result: Result) -> pb.TaskFailureDetails:
     )
 
 
-def _failed_turn(request: bytes, failure: pb.TaskFailureDetails) -> bytes:
+def failed_turn(request: bytes, failure: pb.TaskFailureDetails) -> bytes:
+    """An encoded OrchestratorResponse that ends the orchestration of `request` with a failure."""
     instance_id = pb.OrchestratorRequest.FromString(request).instanceId
     action = helpers.new_complete_orchestration_action(
         -1, pb.ORCHESTRATION_STATUS_FAILED, failure_details=failure
     )
     response: bytes = pb.OrchestratorResponse(instanceId=instance_id, actions=[action]).SerializeToString()
     return response
+
+
+def failed_batch(failure: pb.TaskFailureDetails) -> bytes:
+    """An encoded EntityBatchResult that says that the batch failed as a whole."""
+    result: bytes = pb.EntityBatchResult(failureDetails=failure).SerializeToString()
+    return result

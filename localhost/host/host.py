@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +15,12 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from localhost.host.admin import AdminApi
+from localhost.host.app import App
 from localhost.host.console import print_functions, say
 from localhost.host.cors import allow_origins
 from localhost.host.dispatcher import FunctionDispatcher
-from localhost.host.durable import ClientEndpoints, Hub
+from localhost.host.durable import ClientEndpoints, Dispatcher, Hub
 from localhost.host.errors import HostError
-from localhost.host.functions import DURABLE_CLIENT, DURABLE_TRIGGERS, Function
 from localhost.host.gateway import function_routes, gateway
 from localhost.host.invocation import Invoker
 from localhost.host.runtime import WorkerRuntime
@@ -30,8 +28,6 @@ from localhost.host.schedule_status import FileScheduleStore
 from localhost.host.server import Server
 from localhost.host.settings import DurableSettings, HostSettings
 from localhost.host.timers import TimerService, parse_timers
-
-logger = logging.getLogger("host.startup")
 
 DRAIN_SECONDS = 30
 _LOCAL_ADDRESSES = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104 - shown, not listened on
@@ -45,50 +41,11 @@ class Start:
     listener: socket.socket
     state_folder: Path
     functions: frozenset[str] = frozenset()
+    verbose: bool = False
     ready_file: Path | None = None
     cors_credentials: bool = False
     supervisor: int | None = None
     began: float = 0.0
-
-
-@dataclass(frozen=True)
-class App:
-    """A loaded function app: the functions to serve, and the names of those that settings switch off."""
-
-    functions: Sequence[Function]
-    disabled: Sequence[str] = ()
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether any function needs a task hub."""
-        return any(
-            binding.type in DURABLE_TRIGGERS or binding.type == DURABLE_CLIENT
-            for function in self.functions
-            for binding in function.bindings
-        )
-
-
-def load_app(runtime: WorkerRuntime, start: Start, environ: Mapping[str, str]) -> App:
-    """Make the app's folder the place of its imports and relative paths, as the worker does, and index it."""
-    script_root = start.settings.script_root
-    os.chdir(script_root)
-    packages = script_root / ".python_packages" / "lib" / "site-packages"
-    if packages.is_dir():
-        sys.path.insert(0, str(packages))
-    sys.path.insert(0, str(script_root))
-    runtime.start()
-    functions = runtime.load(Path(environ.get("PYTHON_SCRIPT_FILE_NAME", "function_app.py")).stem)
-    if unknown := start.functions - {function.name for function in functions}:
-        raise HostError(f"--functions names {', '.join(sorted(unknown))}, which this app does not have.")
-    wanted = [function for function in functions if not start.functions or function.name in start.functions]
-    disabled = [function.name for function in wanted if is_disabled(function, environ)]
-    return App([function for function in wanted if function.name not in disabled], disabled)
-
-
-def is_disabled(function: Function, environ: Mapping[str, str]) -> bool:
-    """Whether the setting `AzureWebJobs.<name>.Disabled` switches the function off."""
-    names = (f"AzureWebJobs.{function.name}.Disabled", f"AzureWebJobs__{function.name}__Disabled")
-    return any(environ.get(name, "").casefold() in ("true", "1") for name in names)
 
 
 class Host:
@@ -117,19 +74,35 @@ class Host:
             await self._serve(None, [])
             return
         self._endpoints = replace(self._endpoints, rpc_address=await hub.open())
-        dispatcher = FunctionDispatcher(
-            self._app.functions,
-            self._invoker,
-            activities=self._settings.durable.max_concurrent_activities,
-            orchestrations=self._settings.durable.max_concurrent_orchestrations,
-        )
+        functions = FunctionDispatcher(self._app.functions, self._invoker, self._settings.durable)
         from localhost.host.management import ManagementApi
 
-        async with _hub_stub(self._endpoints.rpc_address) as stub:
-            management = ManagementApi(stub, self._endpoints, dispatcher.knows)
-            await self._serve((hub, dispatcher), [management.mount()])
+        async with _hub_stub(self._endpoints.rpc_address) as stub, self._workers() as pool:
+            management = ManagementApi(stub, self._endpoints, functions.knows)
+            await self._serve((hub, pool or functions), [management.mount()])
 
-    async def _serve(self, durable: tuple[Hub, FunctionDispatcher] | None, routes: list[BaseRoute]) -> None:
+    @contextlib.asynccontextmanager
+    async def _workers(self) -> AsyncIterator[Dispatcher | None]:
+        """The processes that run durable work, if the settings ask for more than this one."""
+        if self._settings.worker_processes == 1:
+            yield None
+            return
+        from localhost.host.pool import WorkerPool
+
+        pool = WorkerPool(self._settings.worker_processes, self._worker_arguments())
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+    def _worker_arguments(self) -> list[str]:
+        arguments = ["--script-root", str(self._settings.script_root), "--base-url", self._base_url]
+        arguments += ["--rpc-address", self._endpoints.rpc_address]
+        if self._start.verbose:
+            arguments.append("--verbose")
+        return [*arguments, "--functions", *sorted(self._start.functions)]
+
+    async def _serve(self, durable: tuple[Hub, Dispatcher] | None, routes: list[BaseRoute]) -> None:
         admin = AdminApi(
             self._app.functions, self._base_url, self._settings.route_prefix, self._timers.fire_now
         )

@@ -103,6 +103,7 @@ class HostSettings:
     route_prefix: str = "api"
     durable: DurableSettings = field(default_factory=DurableSettings)
     body_limit: int = DEFAULT_BODY_LIMIT
+    worker_processes: int = 1
     cors: tuple[str, ...] = ()
     local_port: int | None = None
     log_levels: Mapping[str, str] = field(default_factory=dict)
@@ -173,6 +174,7 @@ def _host_settings(
         body_limit=_whole_number(
             environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", DEFAULT_BODY_LIMIT, "environment"
         ),
+        worker_processes=max(1, _whole_number(environ, "FUNCTIONS_WORKER_PROCESS_COUNT", 1, "environment")),
         cors=tuple(origin.strip() for origin in str(local_host.get("CORS", "")).split(",") if origin.strip()),
         local_port=_whole_number(local_host, "LocalHttpPort", 0, "local.settings.json: Host") or None,
         log_levels=_section(logging, "logLevel", "host.json: logging"),

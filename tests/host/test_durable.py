@@ -1,7 +1,9 @@
 """Durable functions through a running host: orchestrations, activities, entities, clients, failures."""
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -254,3 +256,46 @@ def test_entities_over_http(host: HostProcess) -> None:
     assert {json.dumps(view["entityId"]): view["state"] for view in views}[
         '{"name": "counter", "key": "over http"}'
     ] == 4
+
+
+def test_one_process_by_default(host: HostProcess) -> None:
+    assert set(_output(host, "processes", 4)) == {host.process.pid}
+
+
+@pytest.fixture(scope="module")
+def processes_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+    """A host that runs durable functions in two worker processes."""
+    folder = tmp_path_factory.mktemp("processes")
+    environment = {"HUB": "TestsOfTheHost", "FUNCTIONS_WORKER_PROCESS_COUNT": "2"}
+    with HostProcess(APPS / "durable", folder, environment=environment) as host:
+        yield host
+
+
+def test_durable_work_is_shared_by_processes(processes_host: HostProcess) -> None:
+    seen = set(_output(processes_host, "processes", 12))
+    assert len(seen) == 2
+    assert processes_host.process.pid not in seen
+    assert _output(processes_host, "sell", "nut")["type"] == "function_app.OutOfStock"
+    assert _output(processes_host, "counts", 5) == 5
+
+
+def test_work_of_a_process_that_ends_is_done_by_another(processes_host: HostProcess, tmp_path: Path) -> None:
+    task = {"file": str(tmp_path / "journal"), "times": 2}
+    assert _output(processes_host, "survives", task) == 3
+    processes_host.logged("A worker process has ended with code 3; it is started again.")
+
+
+def test_work_that_ends_every_process_fails(processes_host: HostProcess, tmp_path: Path) -> None:
+    seen = _run(processes_host, "survives", {"file": str(tmp_path / "journal"), "times": 99})
+    assert seen["status"] == "FAILED"
+    assert "The worker process ended 3 times while it ran the function 'end_process'." in seen["failure"][1]
+    assert len((tmp_path / "journal").read_text().splitlines()) == 3
+    assert _output(processes_host, "Renamed", 0) == 42
+
+
+def test_processes_end_with_the_host(processes_host: HostProcess) -> None:
+    pids = [int(pid) for pid in _output(processes_host, "processes", 12)]
+    assert processes_host.stop() == 0
+    for pid in set(pids):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

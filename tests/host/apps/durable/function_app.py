@@ -2,13 +2,14 @@
 
 import datetime
 import json
+import os
 import time
 
 import azure.durable_functions as df
 import azure.functions as func
 from counting import blueprint
 from durabletask.entities import EntityInstanceId
-from durabletask.task import TaskFailedError
+from durabletask.task import TaskFailedError, when_all
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 app.register_functions(blueprint)
@@ -172,3 +173,31 @@ def slow(seconds: float) -> str:
 @app.orchestration_trigger(context_name="context")
 def runs_slow(context, seconds):
     return (yield context.call_activity("slow", input=seconds))
+
+
+@app.orchestration_trigger(context_name="context")
+def processes(context, count):
+    return (yield when_all([context.call_activity("process_id", input=number) for number in range(count)]))
+
+
+@app.activity_trigger(input_name="number")
+def process_id(number: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+@app.orchestration_trigger(context_name="context")
+def survives(context, task):
+    return (yield context.call_activity("end_process", input=task))
+
+
+@app.activity_trigger(input_name="task")
+def end_process(task: dict) -> int:
+    """End the process without notice as often as `times` says; each try leaves a line in `file`."""
+    with open(task["file"], "a+", encoding="utf-8") as journal:
+        journal.write("x\n")
+        journal.seek(0)
+        tries = len(journal.readlines())
+    if tries <= task["times"]:
+        os._exit(3)
+    return tries

@@ -161,23 +161,32 @@ def environment() -> dict[str, str]:
 
 def _runnable(programs: Path, account: Account | None, state_dir: Path) -> Path:
     """The programs at a place where the account can run them."""
-    if account is None or account.can_run(programs / "postgres"):
+    if account is None or _can_run(account, programs):
         return programs
-    copy = _outside_folder(state_dir) / f"postgres-{version(_PACKAGE)}"
+    package = programs.parents[1]
+    copy = _outside_folder(state_dir) / f"programs-{version(_PACKAGE)}"
     if not copy.exists():
-        draft = copy.with_suffix(".new")
+        draft = copy.with_name("programs.new")
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(programs.parent, draft, symlinks=True)
+        # The programs find their libraries by the way from one to the other, so keep it.
+        for part in (programs.parent, package.with_name(f"{_PACKAGE}.libs"), package / ".dylibs"):
+            if part.exists():
+                shutil.copytree(part, draft / part.relative_to(package.parent), symlinks=True)
         for path in (draft, *draft.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
         draft.rename(copy)
-    if not account.can_run(copy / "bin" / "postgres"):
+    copied = copy / programs.relative_to(package.parent)
+    if not _can_run(account, copied):
         raise Unavailable(
-            f"User {account.uid} cannot run PostgreSQL's programs, not even from {copy}: "
+            f"User {account.uid} cannot run PostgreSQL's programs, not even from {copied}: "
             "mount /var/tmp without `noexec`, or start as an ordinary user."
         )
-    return copy / "bin"
+    return copied
+
+
+def _can_run(account: Account, programs: Path) -> bool:
+    return all(account.can_run(programs / name) for name in ("postgres", "initdb"))
 
 
 def _outside_folder(state_dir: Path) -> Path:

@@ -152,14 +152,14 @@ class _Segment:
             )
 
     def _failed(self, work: Work, task: TaskRow, error: SluiceError) -> Outcome:
-        attempt = task.attempt + 1
-        wait = retry_delay(work.step.retry, attempt, error)
+        key = work.step.key
+        wait = retry_delay(work.step.retry, max(1, task.attempt), error)
         if wait is not None:
-            logger.warning(
-                "step waits", extra={"run_id": str(self.run_id), "step": work.step.key, "code": error.code}
-            )
+            logger.warning("step waits", extra={"run_id": str(self.run_id), "step": key, "code": error.code})
+            with self.services.database.transaction(ENGINE) as connection:
+                runs.count_attempt(connection, self.run_id, key)
             return Outcome(Next.RETRY, self.index, wait_seconds=wait.total_seconds())
-        return fail_run(self.services, self.run_id, work.step.key, error, self.index)
+        return fail_run(self.services, self.run_id, key, error, self.index)
 
     def _skip(self, key: str) -> None:
         with self.services.database.transaction(ENGINE) as connection:

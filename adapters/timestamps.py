@@ -61,7 +61,7 @@ def localised(naive: datetime, zone: ZoneInfo | None) -> datetime:
             "has no offset from UTC, so its moment is unknown",
             "Set the parameter time_zone to the zone it was written in, for example Europe/Berlin.",
         )
-    first, second = naive.replace(tzinfo=zone), naive.replace(tzinfo=zone, fold=1)
+    first, second = (naive.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
     if first.utcoffset() != second.utcoffset():
         _refuse_clock_change(first, zone)
     return _checked(first)

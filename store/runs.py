@@ -148,12 +148,20 @@ def move_task(connection: Connection, run_id: UUID, step_key: str, state: TaskSt
 
 
 def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetime) -> bool:
-    """PENDING or FAILED becomes RUNNING with one more attempt; a task that runs already gains an attempt."""
+    """PENDING or FAILED becomes RUNNING with one more attempt. A task that runs already just goes on: being
+    executed again after a crash, or continued, is not an attempt that failed."""
     table = task_run
     mine = (table.c.run_id == run_id) & (table.c.step_key == step_key)
-    startable = table.c.state.in_([*predecessors(TaskState.RUNNING), TaskState.RUNNING])
+    startable = table.c.state.in_(predecessors(TaskState.RUNNING))
     values = {"state": TaskState.RUNNING, "attempt": table.c.attempt + 1, "started_at": now}
     return connection.execute(table.update().where(mine, startable).values(values)).rowcount == 1
+
+
+def count_attempt(connection: Connection, run_id: UUID, step_key: str) -> None:
+    """One more attempt of a running task, because the last one failed and is tried again."""
+    mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
+    running = task_run.c.state == TaskState.RUNNING
+    connection.execute(task_run.update().where(mine, running).values(attempt=task_run.c.attempt + 1))
 
 
 def finish_tasks(connection: Connection, run_id: UUID, state: TaskState, now: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from activities.work import Result, Work
 from kernel.errors import Fault, PolicyDenied
-from workflows.expressions import fill, holds, plain_values
+from workflows.expressions import fill, holds
 
 
 def govern(work: Work) -> Result:
@@ -18,4 +18,4 @@ def govern(work: Work) -> Result:
             said = ", ".join(f"{name} = {value}" for name, value in facts.items())
             fault = Fault("rule", f"The rule `{rule.deny}` holds ({said}).")
             raise PolicyDenied(because, faults=[fault])
-    return Result(measures={"facts": plain_values({k: str(v) for k, v in facts.items()})})
+    return Result(measures={name: {"fact": value} for name, value in facts.items()})

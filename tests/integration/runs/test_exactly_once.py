@@ -271,5 +271,6 @@ def test_a_write_that_runs_out_of_time_goes_on_from_the_ledger(world: World) -> 
     assert 0 < len(world.ledger()) < 4_233
     drive(hurried, run.id)
     assert world.run(run.id).state is RunState.SUCCEEDED
+    assert world.tasks(run.id)["post"].attempt == 1
     assert len(world.ledger()) == 4_233
     assert world.tasks(run.id)["post"].state is TaskState.SUCCEEDED

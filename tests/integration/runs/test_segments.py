@@ -32,6 +32,10 @@ steps:
                CAST(60 AS BIGINT) AS worked_seconds, CAST(1.25 AS DECIMAL(18,2)) AS amount
         FROM log ORDER BY case_id, start_time
     sensitive: [worker]
+  - key: allowed
+    govern:
+      facts: SELECT count(*) AS total, sum(amount) AS rejected FROM first
+      rules: [{{deny: total > 1000, because: Too many.}}]
   - key: post_first
     push: {{connector: erp, operation: job_ledger, records: first, key: {key}}}
     rejects: {rejects}

@@ -26,8 +26,8 @@ _RESTART_SECONDS = 1.0
 class WorkerPool:
     """Implements `durable.Dispatcher` by handing each item to the process with the least to do.
 
-    When a process dies, its items are tried again elsewhere; an item that has seen three processes die is taken
-    for the cause of it and fails.
+    When a process dies, its items are tried again elsewhere; an item that has seen three processes die counts
+    as the cause and fails.
     """
 
     def __init__(self, size: int, arguments: Sequence[str]) -> None:

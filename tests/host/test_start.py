@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -213,10 +214,13 @@ def test_cors(tmp_path: Path) -> None:
 
 
 def test_watch_reloads_after_a_change_and_after_a_fault(tmp_path: Path) -> None:
-    app = _app(tmp_path)
+    app = _app(tmp_path, _HELLO.replace('"one"', "parts.words.WORD") + "\nimport parts.words\n")
+    (app / "parts").mkdir()
+    (app / "parts" / "words.py").write_text("WORD = 'one'\n")
     with HostProcess(app, tmp_path, options=["--watch"]) as host:
         assert host.client.get("/api/hello").text == "one"
-        (app / "function_app.py").write_text(_HELLO.replace('"one"', '"two"'))
+        (app / "notes.txt").write_text("not a part of the app")
+        (app / "parts" / "words.py").write_text("WORD = 'two'\n")
         eventually(
             lambda: host.client.get("/api/hello").text == "two", within=20, what="the new version answers"
         )
@@ -227,7 +231,11 @@ def test_watch_reloads_after_a_change_and_after_a_fault(tmp_path: Path) -> None:
         eventually(
             lambda: host.client.get("/api/hello").text == "three", within=20, what="the mended one answers"
         )
-        assert host.log().count("function_app.py has changed; the host restarts.") == 3
+        assert re.findall("(.*) has changed; the host restarts.", host.log().replace("] ", "]\n")) == [
+            "words.py",
+            "function_app.py",
+            "function_app.py",
+        ]
         assert host.stop() == 0
     assert not _accepts(host)
 

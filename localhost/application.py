@@ -33,7 +33,7 @@ class Application:
 
         Raises `Unavailable` with the end of the host's log when it does not come up.
         """
-        self._stop_abandoned()
+        self.stop_abandoned()
         command = [sys.executable, "-m", "localhost", "start", "--port", str(port)]
         command += ["--script-root", str(self._root), "--ready-file", str(self._ready_file)]
         with self.log_file.open("wb") as log:
@@ -79,7 +79,8 @@ class Application:
         draft.write_text(json.dumps({"pid": pid}))
         draft.replace(self._ready_file)
 
-    def _stop_abandoned(self) -> None:
+    def stop_abandoned(self) -> None:
+        """Stop the host that an earlier starter left running for this project, if there is one."""
         try:
             pid = int(json.loads(self._ready_file.read_text())["pid"])
             process = psutil.Process(pid)

@@ -71,13 +71,32 @@ class Session:
         assert self._endpoints is not None
         return {"host": self._endpoints.erp_host, "port": self._endpoints.erp_port}
 
-    def print_urls(self, console: Console) -> None:
-        """Say where everything is. Passwords are named by their file, never shown."""
+    def stop(self) -> None:
+        """Stop the host and the services of this folder, whoever started them."""
+        self._application.stop_abandoned()
+        self._stack.end()
+
+    def addresses(self) -> dict[str, str]:
+        """Where everything is. Passwords are named by their file, never shown."""
         assert self._endpoints is not None
         ends = self._endpoints
-        console.print(f"API       {self._base_url}/api/openapi.json")
-        console.print(
-            f"ERP       postgresql://{ends.erp_user}@{ends.erp_host}:{ends.erp_port}/{ends.erp_database}"
-        )
-        console.print(f"Passwords {self._state_dir / 'secrets.json'}")
-        console.print(f"Host log  {self._application.log_file}")
+        password_file = self._write_password_file(ends)
+        client = f"psql -h {ends.erp_host} -p {ends.erp_port} -U {ends.erp_user} {ends.erp_database}"
+        return {
+            "api": f"{self._base_url}/api/openapi.json",
+            "ledger": f"PGPASSFILE={password_file} {client}",
+            "host_log": str(self._application.log_file),
+        }
+
+    def print_addresses(self, console: Console) -> None:
+        """Print where everything is."""
+        for name, address in self.addresses().items():
+            console.print(f"{name:<9} {address}", markup=False, highlight=False, soft_wrap=True)
+
+    def _write_password_file(self, ends: Endpoints) -> Path:
+        """A password file for PostgreSQL's own clients (libpq's `PGPASSFILE`)."""
+        path = self._state_dir / "pgpass"
+        path.touch(mode=0o600)
+        place = f"{ends.erp_host}:{ends.erp_port}:{ends.erp_database}:{ends.erp_user}"
+        path.write_text(f"{place}:{ends.erp_password}\n")
+        return path

@@ -38,7 +38,7 @@ def _serve(session: Session, port: int, console: Console) -> None:
         register_examples(api, session)
     finally:
         api.close()
-    session.print_urls(console)
+    session.print_addresses(console)
     console.print("Ctrl-C stops it.")
     while True:
         signal.pause()

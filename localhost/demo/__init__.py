@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     parser.add_argument("--again", action="store_true", help="the same file a second time: nothing is new")
     parser.add_argument("--keep", action="store_true", help="leave everything running and print the URLs")
+    parser.add_argument("--stop", action="store_true", help="stop what --keep left running, and nothing else")
     parser.add_argument(
         "--state-dir",
         type=Path,
@@ -61,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:
+    if options.stop:
+        with Session(ROOT, options.state_dir, _teller(console)) as session:
+            session.stop()
+        return 0
     data = _read(options.input)
     with Session(ROOT, options.state_dir, _teller(console), keep=options.keep) as session:
         base_url = session.start(options.port)
@@ -75,9 +80,12 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
                 run = _run(api, name, options, console)
         finally:
             api.close()
-        _present(options, run, console)
+        kept = {}
         if options.keep:
-            session.print_urls(console)
+            kept = {"addresses": session.addresses()}
+            session.print_addresses(console)
+            console.print("Stop it all with: python3 dev.py demo --stop")
+        _present(options, run, kept, console)
         return 0 if run["state"] == "SUCCEEDED" else RUN_FAILED
 
 
@@ -122,12 +130,14 @@ def _posted(run: dict[str, Any]) -> bool:
     return bool(summary(run)["posted"])
 
 
-def _present(options: argparse.Namespace, run: dict[str, Any], console: Console) -> None:
+def _present(
+    options: argparse.Namespace, run: dict[str, Any], kept: dict[str, Any], console: Console
+) -> None:
     if not options.json:
         show(Console(), run)
     elif run["failure"]:
         console.print(failure_text(run["failure"]), markup=False, soft_wrap=True)
-    _finish(options, summary(run))
+    _finish(options, summary(run) | kept)
 
 
 def _finish(options: argparse.Namespace, result: dict[str, Any]) -> None:

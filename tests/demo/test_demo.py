@@ -1,11 +1,12 @@
 """The demo as a newcomer runs it: a real process, a real host, and `kill -9` in between."""
 
 import json
-import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,10 @@ class Demo:
         own = ["--json", "--state-dir", str(self.state_dir)]
         return [sys.executable, "-m", "localhost", "demo", *own, *arguments]
 
+    def stop(self) -> None:
+        """Stop everything of this folder."""
+        subprocess.run(self.command("--stop"), cwd=PROJECT, check=True, timeout=60)
+
     def ledger(self) -> tuple[int, int, Decimal]:
         """Lines, distinct keys and the sum, as a plain SQL client sees them."""
         stack = Stack(PROJECT, self.state_dir)
@@ -80,13 +85,14 @@ class Demo:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
+def demo() -> Iterator[Demo]:
     """A demo with new data; everything it left running is stopped at the end."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    yield Demo(tmp_path / "state")
-    Stack(PROJECT, tmp_path / "state").end()
+    folder = Path(tempfile.mkdtemp(prefix="sluice-demo-"))
+    # PostgreSQL may run as another account, which has to pass through this folder.
+    folder.chmod(0o755)
+    yield Demo(folder / "state")
+    Demo(folder / "state").stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.usefixtures("services")

@@ -72,7 +72,10 @@ class Hub(Protocol):
         ...
 
     async def close(self) -> None:
-        """Dispatch nothing new, wait for what runs, write everything down, end `run` and the endpoint."""
+        """Dispatch nothing new, wait for what runs, write everything down, end `run` and the endpoint.
+
+        Does not wait without limit, and is called after a failed `run` as well.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""The host's ASGI application: function routes first come, then the host's own pages."""
+"""The host's ASGI application: the host's own pages, then the functions by their routes."""
 
 import logging
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from localhost.host.exchange import (
     request_trace,
     response_of,
 )
-from localhost.host.functions import Function
+from localhost.host.functions import HTTP, Function, triggered_by
 from localhost.host.invocation import Invoker
-from localhost.host.routes import FunctionRoute, http_functions, http_methods, in_order, parse_route
+from localhost.host.routes import FunctionRoute, http_methods, in_order, parse_route
 from localhost.host.settings import HostSettings
 
 logger = logging.getLogger("host.function")
@@ -37,7 +37,7 @@ def function_routes(
                 frozenset(http_methods(function)),
                 _endpoint(function, invoker, settings.body_limit),
             )
-            for function in http_functions(functions)
+            for function in triggered_by(functions, HTTP)
         )
     )
 

@@ -123,7 +123,11 @@ class Host:
         self._timers.stop()
         if durable:
             await durable[0].close()
-        await asyncio.wait(work)
+        _, running = await asyncio.wait(work, timeout=DRAIN_SECONDS)
+        for task in running:
+            say(f"The {task.get_name()} did not end within {DRAIN_SECONDS} s.")
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         _raise_first_failure(work)
 
     def _ready(self) -> None:

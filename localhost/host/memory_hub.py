@@ -17,6 +17,16 @@ from localhost.host.durable import ActivityItem, Dispatcher
 from localhost.host.settings import DurableSettings
 
 _CLIENT_THREADS = 64  # each waiting client call and the work item stream holds one
+_FINISHED = (
+    pb.ORCHESTRATION_STATUS_COMPLETED,
+    pb.ORCHESTRATION_STATUS_FAILED,
+    pb.ORCHESTRATION_STATUS_TERMINATED,
+)
+_UNFINISHED = (
+    pb.ORCHESTRATION_STATUS_PENDING,
+    pb.ORCHESTRATION_STATUS_RUNNING,
+    pb.ORCHESTRATION_STATUS_SUSPENDED,
+)
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
@@ -33,13 +43,8 @@ class _Backend(InMemoryOrchestrationBackend):
         if not request.HasField("version") and self._settings.default_version:
             request.version.value = self._settings.default_version
         if not request.orchestrationIdReusePolicy.replaceableStatus:
-            request.orchestrationIdReusePolicy.replaceableStatus.extend(
-                [
-                    pb.ORCHESTRATION_STATUS_COMPLETED,
-                    pb.ORCHESTRATION_STATUS_FAILED,
-                    pb.ORCHESTRATION_STATUS_TERMINATED,
-                ]
-            )
+            replaceable = _FINISHED + (_UNFINISHED if self._settings.replace_running else ())
+            request.orchestrationIdReusePolicy.replaceableStatus.extend(replaceable)
         return super().StartInstance(request, context)
 
     def _create_instance_internal(

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localhost.host.errors import LoadError
-from localhost.host.functions import HTTP, Function
+from localhost.host.functions import Function
 from localhost.host.templates import Template, TemplateError, decode_path, parse_template
 
 
@@ -65,8 +65,3 @@ def parse_route(function: Function, prefix: str) -> Template:
 def in_order(routes: Iterable[FunctionRoute]) -> Sequence[FunctionRoute]:
     """Routes as they are tried, segment by segment: literal, constrained, free, catch-all."""
     return sorted(routes, key=lambda route: route.template.precedence)
-
-
-def http_functions(functions: Iterable[Function]) -> tuple[Function, ...]:
-    """The functions that HTTP requests trigger."""
-    return tuple(function for function in functions if function.trigger.type == HTTP)

@@ -13,21 +13,27 @@ from typing import IO, Any, Protocol
 
 @dataclass(frozen=True)
 class ScheduleStatus:
-    """When a timer fired last, if ever, and when it is due next. Both aware."""
+    """When a timer fired last, if ever, when it is due next, and from when on that counts. All aware."""
 
     last: datetime | None
     next: datetime
+    updated: datetime
 
     def to_dict(self) -> dict[str, str]:
         """The form in which Azure hands it to functions."""
-        last = (self.last or datetime.min.replace(tzinfo=UTC)).isoformat()
-        return {"Last": last, "Next": self.next.isoformat(), "LastUpdated": last}
+        last = self.last or datetime.min.replace(tzinfo=UTC)
+        return {
+            "Last": last.isoformat(),
+            "Next": self.next.isoformat(),
+            "LastUpdated": self.updated.isoformat(),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ScheduleStatus":
         """The status that `to_dict` wrote."""
         last = datetime.fromisoformat(data["Last"])
-        return cls(last if last.year > 1 else None, datetime.fromisoformat(data["Next"]))
+        next_, updated = (datetime.fromisoformat(data[name]) for name in ("Next", "LastUpdated"))
+        return cls(last if last.year > 1 else None, next_, updated)
 
 
 class ScheduleStore(Protocol):

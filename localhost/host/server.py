@@ -96,6 +96,6 @@ class Server(uvicorn.Server):
         loop.add_reader(pipe, ended)
 
     def stop_on_failure(self, task: asyncio.Task[None]) -> None:
-        """Stop if a task that the host depends on has failed."""
+        """Stop, without waiting for requests, if a task that the host depends on has failed."""
         if not task.cancelled() and task.exception() is not None:
-            self.should_exit = True
+            self.should_exit = self.force_exit = True

@@ -133,10 +133,9 @@ class TimerService:
         if past_due:
             logger.info("Function '%s' is past due on startup. Executing now.", timer.function.name)
         if past_due or timer.run_on_startup:
-            await self._fire(timer, status, now, past_due=past_due)
+            status = await self._fire(timer, status, now, past_due=past_due)
         while (due := await self._wait_for(timer)) is not None:
-            await self._fire(timer, status, due, past_due=False)
-            status = ScheduleStatus(due, timer.schedule.next_after(due) or due)
+            status = await self._fire(timer, status, due, past_due=False)
 
     async def _status_at_start(self, timer: Timer, now: datetime) -> ScheduleStatus | None:
         """What the last run of the host left. A new or changed schedule counts from now."""
@@ -145,7 +144,7 @@ class TimerService:
         status = await self._store.read(timer.function.name)
         if status is None or _was_changed(timer.schedule, status):
             following = timer.schedule.next_after(now)
-            status = ScheduleStatus(status.last if status else None, following or now)
+            status = ScheduleStatus(status.last if status else None, following or now, now)
             await self._store.write(timer.function.name, status)
         return status
 
@@ -161,11 +160,14 @@ class TimerService:
 
     async def _fire(
         self, timer: Timer, status: ScheduleStatus | None, due: datetime, *, past_due: bool
-    ) -> None:
+    ) -> ScheduleStatus | None:
+        """Run the function; its status afterwards."""
         await self._invoke(timer.function, _timer_info(timer.schedule, status, past_due=past_due))
-        if timer.monitored:
-            following = timer.schedule.next_after(due) or due
-            await self._store.write(timer.function.name, ScheduleStatus(due, following))
+        if not timer.monitored:
+            return None
+        status = ScheduleStatus(due, timer.schedule.next_after(due) or due, due)
+        await self._store.write(timer.function.name, status)
+        return status
 
     async def _invoke(self, function: Function, info: str) -> Result:
         most = retry_limit(function.retry)
@@ -185,7 +187,7 @@ class TimerService:
 
 
 def _was_changed(schedule: Schedule, status: ScheduleStatus) -> bool:
-    return status.last is not None and schedule.next_after(status.last) != status.next
+    return schedule.next_after(status.updated) != status.next
 
 
 def _timer_info(schedule: Schedule | None, status: ScheduleStatus | None, *, past_due: bool) -> str:

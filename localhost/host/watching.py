@@ -87,6 +87,7 @@ class _Child:
     def __init__(self, process: asyncio.subprocess.Process, pipe: int) -> None:
         self._process = process
         self._pipe = pipe
+        self._stopping = False
         self._watched = asyncio.create_task(self._announce_end())
 
     @classmethod
@@ -107,6 +108,7 @@ class _Child:
 
     async def stop(self) -> int:
         """Let the host drain and end; its exit code."""
+        self._stopping = True
         os.close(self._pipe)
         try:
             return await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
@@ -115,5 +117,6 @@ class _Child:
             return await self._process.wait()
 
     async def _announce_end(self) -> None:
-        if await self._process.wait():
+        await self._process.wait()
+        if not self._stopping:
             say("The host has ended. It starts again when a file of the app changes.")

@@ -81,13 +81,19 @@ def test_missed_firing_is_past_due_at_the_next_start(tmp_path: Path) -> None:
         eventually(status_file.exists, what="the status is written")
         status = json.loads(status_file.read_text())
     assert journal.entries("nightly") == []
-    status_file.write_text(json.dumps(status | {"Next": "2026-01-02T03:00:00+00:00"}))
+    missed = {"Next": "2026-01-02T03:00:00+00:00", "LastUpdated": "2026-01-01T03:00:00+00:00"}
+    status_file.write_text(json.dumps(status | missed))
     with _host(tmp_path, "--functions", "nightly") as host:
         assert journal.wait_for("nightly", 1)[0]["past_due"]
         host.logged("past due on startup")
     with _host(tmp_path, "--functions", "nightly") as host:
         host.client.post("/admin/functions/nightly", json={"input": ""}).raise_for_status()
         assert [entry["past_due"] for entry in journal.wait_for("nightly", 2)] == [True, False]
+    changed = missed | {"Next": "2026-01-02T04:00:00+00:00"}
+    status_file.write_text(json.dumps(status | changed))
+    with _host(tmp_path, "--functions", "nightly"):
+        eventually(lambda: "04:00" not in status_file.read_text(), what="the status follows the schedule")
+    assert len(journal.entries("nightly")) == 2
 
 
 def test_only_one_host_fires_timers(tmp_path: Path) -> None:

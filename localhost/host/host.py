@@ -59,6 +59,7 @@ class Host:
         # func shows and hands out localhost, whatever loopback or wildcard address it listens on.
         self._base_url = f"http://{'localhost' if host in _LOCAL_ADDRESSES else host}:{self._port}"
         self._endpoints = ClientEndpoints("", self._base_url, start.settings.durable)
+        self._runtime = runtime
         self._invoker = Invoker(runtime, lambda binding: self._endpoints.configuration(binding))
         self._routes = function_routes(app.functions, self._invoker, self._settings)
         self._timers = TimerService(
@@ -120,6 +121,7 @@ class Host:
         for task in work:
             task.add_done_callback(server.stop_on_failure)
         await server.serve(sockets=[self._start.listener])
+        await self._runtime.end_app()
         self._timers.stop()
         if durable:
             await durable[0].close()

@@ -83,6 +83,7 @@ class WorkerRuntime:
 
     def __init__(self) -> None:
         self._raised: dict[str, Exception] = {}
+        self._app: func.FunctionRegister | None = None
 
     def start(self) -> None:
         """Prepare binding converters and the thread pool (size: PYTHON_THREADPOOL_THREAD_COUNT)."""
@@ -105,7 +106,7 @@ class WorkerRuntime:
 
         Raises LoadError, with the app's own traceback, if the import, the indexing or a decorator fails.
         """
-        app = _find_app(module_name, _import_app(module_name))
+        app = self._app = _find_app(module_name, _import_app(module_name))
         if _STREAMING in sys.modules:
             raise LoadError(
                 f"The app uses {_STREAMING}, which this host does not serve. Use func.HttpRequest and "
@@ -152,6 +153,13 @@ class WorkerRuntime:
                 raise
 
         return run_async if is_async else run
+
+    async def end_app(self) -> None:
+        """Tell an ASGI app that it ends, on the loop on which it was started."""
+        if isinstance(self._app, func.AsgiFunctionApp) and self._app.startup_task_done:
+            # Otherwise it would do the same when it is collected, on a loop that no longer runs.
+            self._app.startup_task_done = False
+            await self._app.middleware.notify_shutdown()  # type: ignore[no-untyped-call]
 
     async def invoke(
         self,

@@ -37,6 +37,14 @@ def test_asgi_app_answers_errors_itself(asgi_host: HostProcess) -> None:
     asgi_host.logged("RuntimeError: inside the ASGI app")
 
 
+def test_asgi_app_is_told_that_it_ends(asgi_host: HostProcess) -> None:
+    assert asgi_host.client.get("/").status_code == 200
+    assert asgi_host.stop() == 0
+    end = asgi_host.log().rpartition("RuntimeError: inside the ASGI app")[2]
+    assert "the ASGI app has ended" in end
+    assert "Traceback" not in end
+
+
 def test_wsgi_app(tmp_path_factory: pytest.TempPathFactory) -> None:
     with HostProcess(APPS / "wsgi", tmp_path_factory.mktemp("wsgi")) as host:
         answer = host.client.put("/some/page?x=%C3%BC", content="body")

@@ -160,6 +160,28 @@ def test_only_the_named_functions(tmp_path: Path) -> None:
     )
 
 
+def test_invocations_are_listed_when_verbose(tmp_path: Path) -> None:
+    app = _app(tmp_path)
+    with HostProcess(app, tmp_path, options=["--verbose"]) as host:
+        host.client.get("/api/hello")
+        host.logged("Executed 'Functions.hello' (Succeeded, Id=")
+    with HostProcess(app, tmp_path) as host:
+        host.client.get("/api/hello")
+        assert host.stop() == 0
+        assert "Executed" not in host.log()
+
+
+def test_log_level_of_host_json(tmp_path: Path) -> None:
+    host_json = '{"version": "2.0", "logging": {"logLevel": {"default": "Error"}}}'
+    source = _HELLO.replace(
+        "    return", "    logging.warning('a warning')\n    logging.error('an error')\n    return"
+    )
+    with HostProcess(_app(tmp_path, "import logging\n" + source, host_json), tmp_path) as host:
+        host.client.get("/api/hello")
+        host.logged("an error")
+        assert "a warning" not in host.log()
+
+
 def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     environment = {"GREETING": "hello from the environment"}
     with HostProcess(APPS / "http", tmp_path, environment=environment) as host:

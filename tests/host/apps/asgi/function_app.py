@@ -12,6 +12,7 @@ from starlette.routing import Route
 @asynccontextmanager
 async def lifespan(application):
     yield {"started": True}
+    print("the ASGI app has ended", flush=True)
 
 
 async def show(request: Request) -> JSONResponse:

@@ -12,7 +12,7 @@ from adapters.datasource.files.pages import Table, pages
 from adapters.datasource.files.parameters import FilesSettings, RecordsParameters
 from adapters.datasource.files.xlsx_source import xlsx_table
 from adapters.faults import validated
-from kernel.errors import ExternalError
+from kernel.errors import SluiceError
 from kernel.records import Column, Records
 from kernel.verbs import Verb
 
@@ -58,7 +58,7 @@ class FilesAdapter(Adapter):
         """Whether the container answers."""
         try:
             self._container.touch()
-        except ExternalError as exc:
+        except SluiceError as exc:
             return CheckResult(ok=False, detail=str(exc))
         return CheckResult(ok=True, detail=f"The {self._container.place} answers.")
 

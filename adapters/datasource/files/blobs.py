@@ -10,7 +10,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
-    HttpResponseError,
+    IncompleteReadError,
     ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
@@ -35,9 +35,20 @@ _CONNECT_SECONDS = 5
 _READ_SECONDS = 60
 _NAMES_LISTED = 200
 
+_AWAY = "does not answer; check that the account's address is right and reachable"
+_BY_TYPE: dict[type[AzureError], tuple[type[ExternalError], str]] = {
+    ServiceRequestError: (SystemUnavailable, _AWAY),
+    ServiceResponseError: (SystemUnavailable, _AWAY),
+    IncompleteReadError: (SystemUnavailable, "broke off in the middle of the file; it is read again"),
+    # Status 401 as well as 403: the library tells a wrong key from a missing permission by the error code.
+    ClientAuthenticationError: (
+        AuthenticationFailed,
+        "does not accept the connector's credentials; renew the secret",
+    ),
+}
+
 # https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
 _BY_STATUS: dict[int, tuple[type[ExternalError], str]] = {
-    401: (AuthenticationFailed, "does not accept the connector's credentials; renew the secret"),
     403: (AccessForbidden, "refuses access; check credentials, role (Storage Blob Data Reader) and firewall"),
     404: (ExternalNotFound, "has no such object; check the connector's container"),
     408: (SystemUnavailable, "took too long to answer; it is tried again"),
@@ -112,17 +123,22 @@ class Container:
 
 def mapped(exc: AzureError, place: str) -> ExternalError:
     """The error of ours for one of the client library's."""
-    if isinstance(exc, ServiceRequestError | ServiceResponseError):
-        return SystemUnavailable(
-            f"The {place} does not answer. Check that the account's address is right and reachable."
-        )
-    status = exc.status_code if isinstance(exc, HttpResponseError) else None
-    # Storage answers 403 both for wrong credentials and for a missing permission; the client library
-    # tells them apart by the error code.
-    if isinstance(exc, ClientAuthenticationError):
-        status = 401
-    kind, sentence = _BY_STATUS.get(status or 0, (ExternalError, f"refused the request (status {status})"))
-    return kind(f"The {place} {sentence}.")
+    kind, sentence = _meaning(exc)
+    return kind(f"The {place} {sentence}.", retry_after=_retry_after(exc))
+
+
+def _meaning(exc: AzureError) -> tuple[type[ExternalError], str]:
+    by_type = next((found for kind, found in _BY_TYPE.items() if isinstance(exc, kind)), None)
+    if by_type:
+        return by_type
+    status = getattr(exc, "status_code", None)
+    return _BY_STATUS.get(status or 0, (ExternalError, f"refused the request (status {status})"))
+
+
+def _retry_after(exc: AzureError) -> float | None:
+    headers = getattr(getattr(exc, "response", None), "headers", {})
+    seconds = str(headers.get("Retry-After", ""))
+    return float(seconds) if seconds.isdecimal() else None
 
 
 def _too_large(path: str, size: int, limit: int) -> InvalidData:

@@ -88,6 +88,14 @@ def test_why_a_connection_cannot_be_made(
     adapter.close()
 
 
+def test_a_secret_that_is_not_in_the_vault(erp: Erp) -> None:
+    adapter = get_adapter(erp.connector(OPERATIONS), SANDBOX, Vault({}))
+    with pytest.raises(AuthenticationFailed, match="'erp-password'"):
+        adapter.push("lines", {}, [line()])
+    assert "'erp-password'" in adapter.check().detail
+    adapter.close()
+
+
 def test_a_password_is_asked_for_when_connecting_and_kept_nowhere(erp: Erp) -> None:
     adapter = erp.adapter(OPERATIONS)
     assert adapter.check().ok

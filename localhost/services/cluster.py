@@ -55,7 +55,7 @@ def prepare(state_dir: Path, password: str) -> Cluster:
     existing = find(state_dir)
     if existing is not None:
         return existing
-    programs, link, account = _installed(), state_dir / "postgres", unprivileged()
+    programs, link, account = installed_programs(), state_dir / "postgres", unprivileged()
     place = link if account is None or account.can_enter(state_dir) else _new_outside_place(state_dir)
     cluster = Cluster(_runnable(programs, account, state_dir), place, account)
     _initialise(cluster, password)
@@ -71,7 +71,7 @@ def find(state_dir: Path) -> Cluster | None:
     if not link.exists():
         return None
     account = _owner(link)
-    return Cluster(_runnable(_installed(), account, state_dir), link.resolve(), account)
+    return Cluster(_runnable(installed_programs(), account, state_dir), link.resolve(), account)
 
 
 def _forget_copied_link(link: Path, state_dir: Path) -> None:
@@ -80,7 +80,7 @@ def _forget_copied_link(link: Path, state_dir: Path) -> None:
         link.unlink()
 
 
-def _installed() -> Path:
+def installed_programs() -> Path:
     """The programs that the Python package brings; found without importing it, which has side effects."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:

@@ -14,25 +14,34 @@ from localhost.services.account import Account, run_as
 _POLL = 0.01
 
 
+# The shell ends at once, so that the server is nobody's child: it needs no parent to collect it later.
+_DETACH = '"$@" >&2 & echo $!'
+
+
 def launch(
     command: Sequence[str | Path],
     *,
     log: Path,
     environment: Mapping[str, str],
     account: Account | None = None,
-) -> psutil.Popen:
+) -> psutil.Process:
     """Start a server in a session of its own, so that neither Ctrl-C nor our end reaches it."""
     with log.open("wb") as output:
-        return psutil.Popen(
-            [str(part) for part in command],
+        shell = subprocess.run(
+            ["/bin/sh", "-c", _DETACH, "sh", *command],
             cwd="/",
             env=dict(environment),
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            stderr=output,
             start_new_session=True,
+            check=True,
             **run_as(account),
         )
+    try:
+        return psutil.Process(int(shell.stdout))
+    except psutil.NoSuchProcess as exc:
+        raise Unavailable(f"{Path(command[0]).name} ended at once. {last_lines(log)}") from exc
 
 
 def wait_ready(
@@ -61,13 +70,21 @@ def end(process: psutil.Process, kind: signal.Signals, *, within: float = 30) ->
     """Ask the process to end by this signal, and kill it if it is still there after `within` seconds."""
     try:
         process.send_signal(kind)
-        try:
-            process.wait(within)
-        except psutil.TimeoutExpired:
+        if not _has_ended(process, within):
             process.kill()
-            process.wait(within)
+            _has_ended(process, within)
     except psutil.NoSuchProcess:
         return
+
+
+def _has_ended(process: psutil.Process, within: float) -> bool:
+    """Wait for the end. psutil's own wait goes on while an ended process has not been collected."""
+    deadline = time.monotonic() + within
+    while is_alive(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
 
 
 def last_lines(log: Path, count: int = 5) -> str:

@@ -18,12 +18,15 @@ ROLES = (OWNER, APP, ERP)
 
 _ROLE_EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = %s"
 _DATABASE_EXISTS = "SELECT 1 FROM pg_database WHERE datname = %s"
+_CLOSE = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
 
 
 def provision(connection: psycopg.Connection, passwords: Mapping[str, str]) -> None:
     """Make every role and database exist, with these passwords. Safe to repeat; wants autocommit."""
     for role in ROLES:
         _set_role(connection, role, passwords[role])
+    for database in ("postgres", "template1"):
+        connection.execute(_CLOSE.format(sql.Identifier(database)))
     create_database(connection, "sluice", owner=OWNER, visitors=(APP,))
     create_database(connection, "erp", owner=ERP)
 
@@ -44,7 +47,7 @@ def create_database(
                 place, sql.Identifier(owner), sql.Identifier(template)
             )
         )
-    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(place))
+    connection.execute(_CLOSE.format(place))
     for visitor in visitors:
         connection.execute(
             sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(place, sql.Identifier(visitor))

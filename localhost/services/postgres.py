@@ -143,7 +143,7 @@ class PostgresServer:
     def _clear_remains(self, home: cluster.Cluster) -> None:
         """Clear what a killed server left. Its children first: beside a new one they would corrupt data."""
         for process in home.processes():
-            daemon.end(process, signal.SIGQUIT, within=5)
+            daemon.end(process, signal.SIGKILL)
         (home.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _launch(self, home: cluster.Cluster) -> psutil.Process:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from kernel.errors import Unavailable
 from localhost.services import databases
 from localhost.services.azurite import Azurite
 from localhost.services.filelock import locked
@@ -54,6 +55,12 @@ class Stack:
         with locked(self._state_dir / "services.lock", lambda: say("Waiting for another start to finish.")):
             try:
                 self._start_both(say)
+            except OSError as exc:
+                self.stop()
+                raise Unavailable(
+                    f"The local services cannot start: {exc.strerror} ({exc.filename}). "
+                    f"Check the permissions and the free disk space of {self._state_dir}."
+                ) from exc
             except BaseException:
                 self.stop()
                 raise

@@ -128,7 +128,19 @@ def _timestamp_text(text: str, context: _Context) -> str:
     return normal_text(text, context.zone)
 
 
+def header_text(cell: Cell) -> str:
+    """A workbook's header as text: 2011 for the number, not 2011.0."""
+    try:
+        return cell if isinstance(cell, str) else _plain_text(cell)
+    except Unfit:
+        return str(cell)
+
+
 def _cell_text(cell: Cell, _context: _Context) -> str:
+    return _plain_text(cell)
+
+
+def _plain_text(cell: Cell) -> str:
     if isinstance(cell, bool):
         return str(cell).upper()
     if _is_number(cell):

@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
-from adapters.datasource.files.cells import Cell
+from adapters.datasource.files.cells import Cell, header_text
 from adapters.datasource.files.findings import Findings, unreadable
 from adapters.datasource.files.pages import Row, Table
 from adapters.datasource.files.parameters import RecordsParameters
@@ -53,7 +53,7 @@ def xlsx_table(data: bytes, parameters: RecordsParameters, findings: Findings) -
             line=header_line,
             hint="Set the parameter header_row to the row that holds it, or sheet to the right sheet.",
         )
-    return Table([str(cell) for cell in header], header_line, _filled(rows))
+    return Table([header_text(cell) for cell in header], header_line, _filled(rows))
 
 
 def _gaps(data: bytes, sheet: str, what: str) -> Mapping[tuple[int, int], NoValue]:

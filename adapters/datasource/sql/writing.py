@@ -18,6 +18,7 @@ from adapters.datasource.sql.settings import PushSpec
 from adapters.datasource.sql.statements import target
 from adapters.timestamps import Unfit
 from adapters.values import conform
+from kernel.errors import InvalidData
 from kernel.records import Column, ColumnKind, Record, parse_columns
 
 
@@ -115,6 +116,11 @@ class _Writer:
         statement = self._dialect.insert_missing(self._table, key, self._sent_columns, rows)
         by_key = {str(row[key]): row for row in rows}
         written = self._rows(statement)
+        if not written.keys() <= by_key.keys():
+            raise InvalidData(
+                f"Column {key} of table {self._spec.push} changes the keys it is given, so rows could not "
+                "be recognised again. Make it of type text, and let no trigger change it."
+            )
         bent = {
             key: columns for key, row in written.items() if (columns := self._differences(by_key[key], row))
         }

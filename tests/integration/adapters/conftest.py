@@ -1,23 +1,5 @@
-"""Systems for adapter tests; tables and files live as long as a module's tests."""
+"""The systems behind the adapters under test."""
 
-from collections.abc import Iterator
+from tests.support.adapter_fixtures import erp, share
 
-import pytest
-
-from localhost.services.stack import Stack
-from tests.support import adapter_systems
-from tests.support.adapter_systems import Erp, Share
-
-
-@pytest.fixture(scope="module")
-def share(services: Stack) -> Iterator[Share]:
-    """A blob container."""
-    with adapter_systems.share(services.endpoints) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def erp(services: Stack) -> Iterator[Erp]:
-    """An ERP database."""
-    with adapter_systems.erp(services) as made:
-        yield made
+__all__ = ["erp", "share"]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.contract import Adapter, Outgoing, PushResult, PushStatus
-from kernel.errors import AccessForbidden, ExternalError, ExternalNotFound, InvalidRequest
+from kernel.errors import AccessForbidden, ExternalError, ExternalNotFound, InvalidData, InvalidRequest
 from kernel.records import Record
 from tests.support.adapter_systems import JOB_LINES, Erp
 from tests.support.cutting_proxy import cutting_proxy
@@ -238,6 +238,13 @@ def test_the_batch_is_refused_as_a_whole_when_the_table_is_wrong(erp: Erp) -> No
         push(erp, [Outgoing("k", {"project": "A"})], columns={"project": "text"}, key_column="note")
     with pytest.raises(ExternalError, match="does not accept"):
         push(erp, [Outgoing("k", {"work_date": "2026"})], columns={"work_date": "text"})
+
+
+def test_a_key_column_that_changes_keys_is_found_out_before_the_commit(erp: Erp) -> None:
+    erp.run("CREATE TABLE padded (posting_key char(80) UNIQUE, note text)")
+    with pytest.raises(InvalidData, match="posting_key of table padded changes the keys"):
+        push(erp, [Outgoing("k", {"note": "x"})], push="padded", columns={"note": "text"}, id_column=None)
+    assert erp.run("SELECT count(*) FROM padded") == [(0,)]
 
 
 def test_a_user_without_the_right_to_insert_is_told_so(erp: Erp) -> None:

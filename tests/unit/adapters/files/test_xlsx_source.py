@@ -87,6 +87,21 @@ def test_the_first_sheet_or_the_named_one() -> None:
     assert "Did you mean 'A & B'? It has 'First', 'A & B'." in fault.hint
 
 
+def test_headers_may_be_numbers_and_dates() -> None:
+    data = workbook(
+        {"S": [["a", 2011, 0.5, date(2026, 3, 31), True, Formula("=1/0", "#DIV/0!")], [1, 2, 3, 4, 5, 6]]}
+    )
+    assert list(
+        read(data, columns=dict.fromkeys(["a", "2011", "0.5", "2026-03-31", "TRUE"], "integer"))[0].values()
+    ) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+
+
 def test_formulas_count_as_their_stored_values() -> None:
     data = workbook(
         {"S": [["n", "t"], [Formula("=1+1", 2), Formula('="x"', "x")], [Formula("=A1", ""), "y"]]}

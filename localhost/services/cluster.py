@@ -76,7 +76,7 @@ def find(state_dir: Path) -> Cluster | None:
 
 def _forget_copied_link(link: Path, state_dir: Path) -> None:
     """A link that came here with a copy of the project leads to the original's data: never share those."""
-    if link.is_symlink() and (not link.exists() or link.resolve() != _outside_folder(state_dir) / "postgres"):
+    if link.is_symlink() and (not link.exists() or link.resolve().parent != _outside_path(state_dir)):
         link.unlink()
 
 
@@ -189,10 +189,14 @@ def _can_run(account: Account, programs: Path) -> bool:
     return all(account.can_run(programs / name) for name in ("postgres", "initdb"))
 
 
+def _outside_path(state_dir: Path) -> Path:
+    digest = hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:16]
+    return Path("/var/tmp") / f"sluice-{digest}"  # noqa: S108 - `_outside_folder` checks owner and mode
+
+
 def _outside_folder(state_dir: Path) -> Path:
     """This project's own folder below /var/tmp: ours, entered by all, written by nobody else."""
-    digest = hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:16]
-    folder = Path("/var/tmp") / f"sluice-{digest}"  # noqa: S108 - its owner and mode are checked below
+    folder = _outside_path(state_dir)
     folder.mkdir(mode=0o755, exist_ok=True)
     info = folder.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o022:

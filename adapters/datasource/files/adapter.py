@@ -11,8 +11,8 @@ from adapters.datasource.files.findings import Findings
 from adapters.datasource.files.pages import Table, pages
 from adapters.datasource.files.parameters import FilesSettings, RecordsParameters
 from adapters.datasource.files.xlsx_source import xlsx_table
-from adapters.faults import validated
-from kernel.errors import SluiceError
+from adapters.faults import refused, validated
+from kernel.errors import Fault, SluiceError
 from kernel.records import Column, Records
 from kernel.verbs import Verb
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from adapters.datasource.files.blobs import Container
 
 RECORDS = "records"
+_SETTINGS = "settings of a files connector"
+_PARAMETERS = f"parameters of files operation {RECORDS!r}"
+_NO_FORMAT = Fault(
+    code="unknown_format",
+    message="The path's extension is neither .csv nor .xlsx.",
+    path="format",
+    hint="Set the parameter format to csv or xlsx.",
+)
 
 _TABLES: Mapping[str, Callable[[bytes, RecordsParameters, Findings], Table]] = MappingProxyType(
     {"csv": csv_table, "xlsx": xlsx_table}
@@ -36,7 +44,7 @@ class FilesAdapter(Adapter):
     @classmethod
     def catalogue(cls, settings: Mapping[str, Any]) -> Mapping[str, Operation]:
         """The one operation, the same for all settings."""
-        validated(FilesSettings, settings, what="settings of a files connector")
+        validated(FilesSettings, settings, what=_SETTINGS)
         return {
             RECORDS: Operation(
                 name=RECORDS,
@@ -52,6 +60,8 @@ class FilesAdapter(Adapter):
         if operation != RECORDS:
             raise self._unsupported(operation, Verb.FETCH)
         request = _request(parameters)
+        if request.file_format is None:
+            raise refused(_PARAMETERS, [_NO_FORMAT])
         return self._pages(request)
 
     def check(self) -> CheckResult:
@@ -79,7 +89,7 @@ class FilesAdapter(Adapter):
         # Imported here because it costs a quarter of a second that validating a workflow need not pay.
         from adapters.datasource.files.blobs import Container
 
-        settings = validated(FilesSettings, self.connector.settings, what="settings of a files connector")
+        settings = validated(FilesSettings, self.connector.settings, what=_SETTINGS)
         managed = settings.identity == "managed"
         secret = None if managed else self.credentials.secret(self.connector.secrets["connection"])
         return Container.connect(settings, secret)
@@ -88,7 +98,7 @@ class FilesAdapter(Adapter):
 def _request(parameters: Any) -> RecordsParameters:
     if isinstance(parameters, RecordsParameters):
         return parameters
-    return validated(RecordsParameters, parameters, what="parameters of files operation 'records'")
+    return validated(RecordsParameters, parameters, what=_PARAMETERS)
 
 
 def _columns(parameters: Any) -> tuple[Column, ...] | None:

@@ -140,13 +140,14 @@ class RecordsParameters(Parameters):
             raise ValueError("row_number names a column that columns has too.")
         if self.thousands == self.decimal_mark:
             raise ValueError("thousands and decimal_mark must differ.")
-        if self.file_format is None:
-            raise ValueError("format is needed: the path's extension is neither .csv nor .xlsx.")
         return self
 
     @property
     def file_format(self) -> Format | None:
-        """The format, told by the extension if not given; `None` when neither tells."""
+        """The format, told by the extension if not given; `None` when neither tells.
+
+        That is no fault of the model, which is also used to check workflows whose paths are not known yet.
+        """
         return self.format or next(
             (kind for extension, kind in _FORMATS.items() if self.path.lower().endswith(extension)), None
         )

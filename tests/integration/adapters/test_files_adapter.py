@@ -56,6 +56,8 @@ def test_nothing_is_read_before_the_first_page_is_asked_for(share: Share) -> Non
 def test_parameters_are_checked_at_the_call(share: Share) -> None:
     with pytest.raises(InvalidRequest, match="path"):
         share.adapter().fetch("records", {})
+    with pytest.raises(InvalidRequest, match="Set the parameter format"):
+        share.adapter().fetch("records", {"path": "notes"})
 
 
 def test_a_missing_file_suggests_similar_names(share: Share) -> None:

@@ -35,9 +35,10 @@ def test_defaults() -> None:
         ("a.xlsm", None, "xlsx"),
         ("a.csv", "xlsx", "xlsx"),
         ("a", "csv", "csv"),
+        ("a", None, None),
     ],
 )
-def test_the_format_is_stated_or_told_by_the_extension(path: str, format_: Any, expected: str) -> None:
+def test_the_format_is_stated_or_told_by_the_extension(path: str, format_: Any, expected: str | None) -> None:
     assert RecordsParameters(path=path, format=format_).file_format == expected
 
 
@@ -76,7 +77,6 @@ def test_all_faults_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"path": "notes"}, "neither .csv nor .xlsx"),
         ({"path": "a.csv", "thousands": "."}, "must differ"),
         ({"path": "a.csv", "columns": {"a": "text"}, "row_number": "a"}, "columns has too"),
         ({"path": "a.csv", "encoding": "rot13"}, "not a known text encoding"),

@@ -22,7 +22,9 @@ def workflow_run(context: OrchestrationContext, given: dict[str, Any]) -> Genera
     segment = 0
     while True:
         asked = SegmentInput(str(given["run_id"]), segment)
-        answer = yield context.call_activity(RUN_SEGMENT, input=asked.to_dict(), retry_policy=_INFRASTRUCTURE)
+        answer = yield context.call_activity(
+            RUN_SEGMENT, input=asked.to_dict(), retry_policy=_INFRASTRUCTURE, return_type=dict
+        )
         outcome = Outcome.from_dict(answer)
         if outcome.next is Next.ENDED:
             return {"state": outcome.state}

@@ -138,7 +138,9 @@ def drive(services: Services, run_id: UUID) -> dict[str, Any]:
 class _Context:
     """Stands in for durabletask's context: hands each request back to `drive`."""
 
-    def call_activity(self, _name: str, *, input: Mapping[str, Any], retry_policy: object) -> SegmentInput:
+    def call_activity(
+        self, _name: str, *, input: Mapping[str, Any], retry_policy: object, return_type: type
+    ) -> SegmentInput:
         return SegmentInput.from_dict(input)
 
     def create_timer(self, delay: object) -> object:

@@ -4,6 +4,7 @@
 |---|---|---|
 | sluice | sluice_owner, which runs the migrations | sluice_app, which has what the migrations grant it |
 | erp | erp | nobody |
+| taskhub | taskhub, which is the embedded host | nobody |
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from psycopg import sql
 OWNER = "sluice_owner"
 APP = "sluice_app"
 ERP = "erp"
-ROLES = (OWNER, APP, ERP)
+HUB = "taskhub"
+ROLES = (OWNER, APP, ERP, HUB)
 
 _ROLE_EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = %s"
 _DATABASE_EXISTS = "SELECT 1 FROM pg_database WHERE datname = %s"
@@ -29,6 +31,7 @@ def provision(connection: psycopg.Connection, passwords: Mapping[str, str]) -> N
         connection.execute(_CLOSE.format(sql.Identifier(database)))
     create_database(connection, "sluice", owner=OWNER, visitors=(APP,))
     create_database(connection, "erp", owner=ERP)
+    create_database(connection, "taskhub", owner=HUB)
 
 
 def create_database(

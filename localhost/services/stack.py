@@ -20,7 +20,7 @@ class Endpoints:
     """Where the services are. What holds a password does not show in the repr.
 
     `database_url` is for the application role, `migration_url` for the role that owns the tables; both are
-    SQLAlchemy URLs.
+    SQLAlchemy URLs. `hub_url` is where the embedded host keeps its task hub (a PostgreSQL URI).
     """
 
     database_url: str = field(repr=False)
@@ -31,6 +31,7 @@ class Endpoints:
     erp_user: str
     erp_password: str = field(repr=False)
     storage_connection_string: str = field(repr=False)
+    hub_url: str = field(repr=False)
 
 
 class Stack:
@@ -85,6 +86,7 @@ class Stack:
             erp_user=databases.ERP,
             erp_password=postgres.password(databases.ERP),
             storage_connection_string=self.azurite.connection_string,
+            hub_url=postgres.url("taskhub", databases.HUB).replace("+psycopg", ""),
         )
 
     def end(self) -> None:

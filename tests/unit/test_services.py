@@ -138,6 +138,6 @@ def test_the_end_of_a_log_is_shown(tmp_path: Path) -> None:
 
 def test_endpoints_do_not_show_their_secrets() -> None:
     canary = "c4n4ry"
-    ends = Endpoints(canary, canary, "127.0.0.1", 5432, "erp", "erp", canary, canary)
+    ends = Endpoints(canary, canary, "127.0.0.1", 5432, "erp", "erp", canary, canary, canary)
     assert canary not in repr(ends)
     assert "5432" in repr(ends)

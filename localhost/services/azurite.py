@@ -133,7 +133,7 @@ class Azurite:
         command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
         environment = {**node.environment(), "AZURITE_ACCOUNTS": f"{self._account()}:{self._key()}"}
         environment.pop("AZURITE_DB", None)  # would move the data into somebody's SQL database
-        server = daemon.launch(command, log=self._log, environment=environment)
+        server = daemon.launch(command, name="Azurite", log=self._log, environment=environment)
         daemon.wait_ready(
             server, lambda: listens(server, ports), name="Azurite", log=self._log, within=_START_SECONDS
         )

@@ -21,6 +21,7 @@ _DETACH = '"$@" >&2 & echo $!'
 def launch(
     command: Sequence[str | Path],
     *,
+    name: str,
     log: Path,
     environment: Mapping[str, str],
     account: Account | None = None,
@@ -41,7 +42,7 @@ def launch(
     try:
         return psutil.Process(int(shell.stdout))
     except psutil.NoSuchProcess as exc:
-        raise Unavailable(f"{Path(command[0]).name} ended at once. {last_lines(log)}") from exc
+        raise Unavailable(f"{name} ended while starting. {last_lines(log)}") from exc
 
 
 def wait_ready(

@@ -162,6 +162,7 @@ class PostgresServer:
         options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
         server = daemon.launch(
             [home.programs / "postgres", "-D", home.data, "-p", str(self.port), *options],
+            name="PostgreSQL",
             log=self._log,
             environment=cluster.environment(),
             account=home.account,

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Sluice's launcher: installs what a command needs, then runs it. `python3 dev.py --help` lists the commands.
 
-Standard library only, Python 3.9 or later, Linux and macOS. Everything it installs lies below the project:
-`.venv` (Python packages) and `.sluice/tools` (programs). Where packages are downloaded from is decided by
-the settings of pip, uv and npm on this machine, never here.
+Standard library only, Python 3.9 or later, Linux and macOS. It installs below the project: `.venv` (Python
+packages) and `.sluice/tools` (programs). The settings of pip, uv and npm decide where downloads come from.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ usage: python3 dev.py COMMAND [ARGUMENTS]
   bench   run the benchmarks
   lock    compile requirements*.txt from pyproject.toml (lock --upgrade takes newer versions)
 
-The first run downloads Python packages into .venv and programs into .sluice, and takes a minute or two.
-To undo everything, remove those two folders.
+The first run downloads Python packages into .venv and programs into .sluice, which takes a minute or
+two; removing these folders undoes it.
 """
 
 # What each command runs in .venv. `demo` stays in the caller's folder: its arguments name files there.
@@ -58,6 +57,9 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "test": ("-m", "pytest"),
     "bench": ("-m", "benchmarks"),
 }
+
+# Bytecode compiled once lets every later process start a second faster.
+SYNC_OPTIONS = ("--require-hashes", "--compile-bytecode")
 
 # Each compiled file with its sources, in the order in which they build on each other.
 LOCKS: Mapping[str, tuple[str, ...]] = {
@@ -147,7 +149,7 @@ def update_environment(python: Path, stamp: Path, wanted: str) -> None:
         install(create, ".venv cannot be created")
     say("Installing Python packages into .venv.")
     stamp.write_text("half-made")
-    sync: Command = [uv, "pip", "sync", "--python", python, "--require-hashes", "requirements-dev.txt"]
+    sync: Command = [uv, "pip", "sync", *SYNC_OPTIONS, "--python", python, "requirements-dev.txt"]
     install(sync, "The Python packages cannot be installed")
     stamp.write_text(wanted)
 

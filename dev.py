@@ -38,16 +38,14 @@ Sluice: a governed workflow runtime on Azure Functions.
 
 usage: python3 dev.py COMMAND [ARGUMENTS]
 
-  demo    run the example: labour records from a file, past a policy check, into a ledger, exactly once
-          (demo --help lists its options, for example --json, --again, --keep)
+  demo    run the example: labour records from a file into a ledger, exactly once (options: demo --help)
   start   run the function app with its database and storage on this machine, until Ctrl-C
   test    run the tests; further arguments go to pytest (test tests/unit -k planning)
   check   lint, format, types, import rules, compiled requirements; all of them, then the verdict
   bench   run the benchmarks
   lock    compile requirements*.txt from pyproject.toml (lock --upgrade takes newer versions)
 
-The first run downloads Python packages into .venv and programs into .sluice, which takes a minute or
-two; removing these folders undoes it.
+The first run downloads packages into .venv and .sluice (a minute or two); removing both undoes it.
 """
 
 # What each command runs in .venv. `demo` stays in the caller's folder: its arguments name files there.
@@ -101,8 +99,8 @@ def main(arguments: Sequence[str]) -> int:
 def run_program(command: str, arguments: Sequence[str]) -> NoReturn:
     """Become the command's program, so that signals reach it and its exit code is ours."""
     program = PROGRAMS[command]
-    if command == "bench" and not (ROOT / "benchmarks").exists():
-        raise Failure("This copy of the project has no benchmarks/: take a complete one to run them.")
+    if command == "bench" and not (ROOT / "benchmarks" / "__main__.py").exists():
+        raise Failure("This copy of the project has no benchmarks: take a complete one to run them.")
     python = environment_python()
     environment = {**clean_environment(), **({"PYTHONPATH": str(ROOT)} if "-P" in program else {})}
     if command != "demo":

@@ -264,7 +264,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(project: Project) -> None:
 def test_benchmarks_that_are_not_there_are_a_sentence(project: Project) -> None:
     run = project.run("bench")
     assert (run.returncode, run.stdout) == (1, "")
-    assert "has no benchmarks/" in run.stderr
+    assert "has no benchmarks: take" in run.stderr
 
 
 @pytest.fixture

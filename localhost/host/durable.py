@@ -12,49 +12,12 @@ from urllib.parse import quote
 
 from localhost.host.functions import Binding
 from localhost.host.settings import DurableSettings
+from localhost.taskhub.work import ActivityItem, ActivityOutcome, Dispatcher
+
+__all__ = ["ActivityItem", "ActivityOutcome", "ClientEndpoints", "Dispatcher", "Hub"]
 
 WEBHOOKS = "/runtime/webhooks/durabletask"
 _CONNECTION = "Storage"
-
-
-@dataclass(frozen=True)
-class ActivityItem:
-    """One activity to run. `input` is serialised; the trace fields are its orchestration's (W3C)."""
-
-    name: str
-    input: str | None
-    instance_id: str
-    task_id: int
-    trace_parent: str = ""
-    trace_state: str = ""
-
-
-@dataclass(frozen=True)
-class ActivityOutcome:
-    """`result` is the serialised output, or None beside a `failure` (an encoded TaskFailureDetails)."""
-
-    result: str | None = None
-    failure: bytes | None = None
-
-
-class Dispatcher(Protocol):
-    """Runs work items on the app's functions. Its methods must be awaited on the loop of the host.
-
-    A hub with a loop or thread of its own uses `asyncio.run_coroutine_threadsafe` or `call_soon_threadsafe`.
-    No method raises for what user code does: failures are part of the answers.
-    """
-
-    async def orchestrate(self, name: str, request: bytes) -> bytes:
-        """Run one turn: encoded OrchestratorRequest in, OrchestratorResponse out, without its token."""
-        ...
-
-    async def run_activity(self, item: ActivityItem) -> ActivityOutcome:
-        """Run an activity once."""
-        ...
-
-    async def run_entity_batch(self, name: str, request: bytes) -> bytes:
-        """Run a batch: encoded EntityBatchRequest in, EntityBatchResult out, without its token."""
-        ...
 
 
 class Hub(Protocol):

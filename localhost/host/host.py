@@ -26,7 +26,7 @@ from localhost.host.invocation import Invoker
 from localhost.host.runtime import WorkerRuntime
 from localhost.host.schedule_status import FileScheduleStore
 from localhost.host.server import Server
-from localhost.host.settings import DurableSettings, HostSettings
+from localhost.host.settings import HostSettings
 from localhost.host.timers import TimerService, parse_timers
 
 DRAIN_SECONDS = 30
@@ -70,7 +70,7 @@ class Host:
 
     async def serve(self) -> None:
         """Run until SIGINT or SIGTERM. Raises HostError if the hub cannot be opened or fails."""
-        hub = _open_hub(self._settings.durable) if self._app.is_durable else None
+        hub = self._task_hub() if self._app.is_durable else None
         if hub is None:
             await self._serve(None, [])
             return
@@ -81,6 +81,13 @@ class Host:
         async with _hub_stub(self._endpoints.rpc_address) as stub, self._workers() as pool:
             management = ManagementApi(stub, self._endpoints, functions.knows)
             await self._serve((hub, pool or functions), [management.mount()])
+
+    def _task_hub(self) -> Hub:
+        # Apps without durable functions do not pay for these imports.
+        from localhost.host.hub_database import HubDatabase
+        from localhost.host.task_hub import PersistentHub
+
+        return PersistentHub(self._settings.durable, HubDatabase(os.environ, self._start.state_folder))
 
     @contextlib.asynccontextmanager
     async def _workers(self) -> AsyncIterator[Dispatcher | None]:
@@ -138,13 +145,6 @@ class Host:
         say(f"Host started in {milliseconds:.0f} ms: {self._base_url}")
         if self._start.ready_file:
             write_ready_file(self._start.ready_file, self._port)
-
-
-def _open_hub(settings: DurableSettings) -> Hub:
-    # Apps without durable functions do not pay for importing gRPC.
-    from localhost.host.memory_hub import MemoryHub
-
-    return MemoryHub(settings)
 
 
 @contextlib.asynccontextmanager

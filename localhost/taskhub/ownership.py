@@ -33,7 +33,7 @@ async def connect(url: str, settings: dict[str, str] | None = None) -> asyncpg.C
         raise HubUnavailable(f"The task hub's database cannot be reached: {reason}. Is it running?") from exc
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Ownership:
     """A hub that is ours. `hub` is its number in all tables."""
 
@@ -42,6 +42,7 @@ class Ownership:
     epoch: int
     connection: asyncpg.Connection
     _commit: "asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]"
+    _released: bool = False
 
     @classmethod
     async def take(cls, url: str, name: str, options: HubOptions) -> "Ownership":
@@ -72,7 +73,12 @@ class Ownership:
     def on_loss(self, report: Callable[[HubLost], None]) -> None:
         """Call `report` when the connection ends other than by `release`."""
         message = f"Task hub '{self.name}' lost its database connection and with it the hub."
-        self.connection.add_termination_listener(lambda _: report(HubLost(message)))
+
+        def ended(_connection: object) -> None:
+            if not self._released:
+                report(HubLost(message))
+
+        self.connection.add_termination_listener(ended)
 
     def terminate(self) -> None:
         """Break the connection off."""
@@ -80,6 +86,7 @@ class Ownership:
 
     async def release(self) -> None:
         """Give the hub up."""
+        self._released = True
         try:
             await self.connection.close(timeout=5)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ WEBHOOKS = "/runtime/webhooks/durabletask"
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+def host(
+    tmp_path_factory: pytest.TempPathFactory, hub_environment: Mapping[str, str]
+) -> Iterator[HostProcess]:
     """A host with the app of durable functions."""
     folder = tmp_path_factory.mktemp("durable")
-    with HostProcess(APPS / "durable", folder, environment={"HUB": "TestsOfTheHost"}) as host:
+    with HostProcess(
+        APPS / "durable", folder, environment={"HUB": "TestsOfTheHost", **hub_environment}
+    ) as host:
         yield host
 
 
@@ -263,10 +267,12 @@ def test_one_process_by_default(host: HostProcess) -> None:
 
 
 @pytest.fixture(scope="module")
-def processes_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+def processes_host(
+    tmp_path_factory: pytest.TempPathFactory, hub_environment: Mapping[str, str]
+) -> Iterator[HostProcess]:
     """A host that runs durable functions in two worker processes."""
     folder = tmp_path_factory.mktemp("processes")
-    environment = {"HUB": "TestsOfTheHost", "FUNCTIONS_WORKER_PROCESS_COUNT": "2"}
+    environment = {"HUB": "TestsOfProcesses", "FUNCTIONS_WORKER_PROCESS_COUNT": "2", **hub_environment}
     with HostProcess(APPS / "durable", folder, environment=environment) as host:
         yield host
 

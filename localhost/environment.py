@@ -10,6 +10,7 @@ import psycopg
 
 from kernel.errors import Unavailable
 from kernel.secrets import Secret
+from localhost.host.hub_database import SETTING
 from localhost.services import databases
 from localhost.services.stack import Endpoints
 from localhost.services.valuefile import ValueFile
@@ -60,6 +61,7 @@ def _settings(endpoints: Endpoints, state_dir: Path) -> dict[str, str]:
         "SLUICE_KEY_ENCRYPTION_KEY": keys.recall(KEY_NAME, _new_key),
         "SLUICE_SECRETS_FILE": str(vault_file),
         "SLUICE_TASK_HUB": "sluicelocal",
+        SETTING: endpoints.hub_url,
         "WEBSITE_AUTH_ENABLED": "false",
     }
 

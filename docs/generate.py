@@ -19,6 +19,7 @@ REFERENCE = ROOT / "docs" / "reference"
 SCHEMA_FILE = REFERENCE / "workflow.schema.json"
 
 SECTIONS: Mapping[str, Callable[..., str]] = {
+    "bodies": endpoints.bodies,
     "columns": connectors.column_types,
     "diagram": states.diagram,
     "endpoints": endpoints.table,

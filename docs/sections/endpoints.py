@@ -5,12 +5,13 @@ from typing import get_args
 
 from pydantic import BaseModel, RootModel
 
+from docs.sections.models import keys_of
 from docs.sections.tables import Schema, code, kind
 from docs.sections.tables import table as table_of
 from triggers.blueprint import ENDPOINTS
 from triggers.http import Endpoint
 from triggers.openapi import openapi_document, openapi_endpoint
-from triggers.views import Page
+from triggers.views import Page, View
 
 _MEDIA = {"text": "YAML or JSON", "bytes": "the file's bytes"}
 
@@ -29,11 +30,18 @@ def table() -> str:
     return table_of(("request", "does", "takes", "answers"), rows)
 
 
+def bodies() -> str:
+    """What each JSON body holds."""
+    models = {endpoint.takes for endpoint in ENDPOINTS if isinstance(endpoint.takes, type)}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    return "\n\n".join(f"### {model.__name__}\n\n{keys_of(model, model.__name__)}" for model in ordered)
+
+
 def views() -> str:
-    """What each JSON object of the API holds; pages of lists and whole documents are told elsewhere."""
+    """What each JSON object holds that the API answers with; pages and whole documents are told elsewhere."""
     schemas = openapi_document(ENDPOINTS)["components"]["schemas"]
-    shown = (name for name in sorted(schemas) if "properties" in schemas[name])
-    return "\n\n".join(_view(name, schemas) for name in shown if not name.startswith(Page.__name__))
+    shown = (name for name in sorted(schemas) if name.endswith(View.__name__))
+    return "\n\n".join(_view(name, schemas) for name in shown)
 
 
 def _view(name: str, schemas: Schema) -> str:

@@ -1,9 +1,10 @@
-"""The shape of a workflow definition. `loading` reads it, `validation` checks what the shape cannot say."""
+"""The shape of a workflow definition. `shape` reads it, `validation` checks what the shape cannot say."""
 
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from kernel.verbs import Verb
 
@@ -118,8 +119,11 @@ class Step(Part):
     def _one_verb(self) -> "Step":
         given = [verb for verb in STEP_VERBS if getattr(self, verb) is not None]
         if len(given) != 1:
-            said = " and ".join(given) if given else "none"
-            raise ValueError(f"a step has exactly one of {', '.join(STEP_VERBS)}; this one has {said}")
+            kind, said = ("many_verbs", " and ".join(given)) if given else ("no_verb", "none")
+            verbs = ", ".join(STEP_VERBS)
+            raise PydanticCustomError(
+                kind, "A step has exactly one of {verbs}; this one has {said}", {"verbs": verbs, "said": said}
+            )
         return self
 
     @property

@@ -2,27 +2,39 @@
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from kernel.errors import Fault
 from workflows.document import Document, Pointer, at, nearest
-from workflows.model import Workflow
+from workflows.model import Step, Workflow, WorkflowKey
 
 _ROUNDS = 4
 # The parts that can be left out whole while the rest still means something: a step, an input.
 _UNIT_DEPTH = 2
+_SCHEMA_HINT = "The JSON Schema of definitions says what may stand here."
+
+
+class _Rest(Workflow):
+    """What is left of a definition when parts of it were left out: nothing is required any more."""
+
+    workflow: WorkflowKey = "unread"
+    steps: list[Step] = Field(default_factory=list)
 
 
 @dataclass
 class Shape:
-    """What could be read: `positions` are step indexes in the document, `unread` keys of steps left out."""
+    """What could be read: `positions` are step indexes in the document.
+
+    `unread` has the names that cannot be judged because they were left out: keys of steps, and `steps` or
+    `inputs` when any of them is missing.
+    """
 
     workflow: Workflow | None = None
     positions: list[int] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -37,15 +49,28 @@ def read_shape(document: Document) -> Shape:
     data = copy.deepcopy(document.data)
     steps = data.get("steps")
     shape.positions = list(range(len(steps))) if isinstance(steps, list) else []
+    model: type[Workflow] = Workflow
     for _ in range(_ROUNDS):
         try:
-            shape.workflow = Workflow.model_validate(data)
+            shape.workflow = model.model_validate(data)
             break
         except ValidationError as exc:
-            errors = [(_original(_path(error), shape.positions), error) for error in exc.errors()]
-            shape.faults += [_fault(path, error, document) for path, error in errors]
+            _report(exc.errors(), shape, document)
             _prune(data, exc.errors(), shape)
+            model = _Rest
     return shape
+
+
+def _report(errors: list[ErrorDetails], shape: Shape, document: Document) -> None:
+    """One fault for each place and code: pydantic tries every alternative of a union."""
+    seen = {(fault.path, fault.code) for fault in shape.faults}
+    misspelt = {fault.path.rpartition(".")[0] for fault in shape.faults if fault.code == "unknown_key"}
+    for error in errors:
+        fault = _fault(_original(_path(error), shape.positions), error, document)
+        follows = error["type"] == "no_verb" and fault.path in misspelt
+        if (fault.path, fault.code) not in seen and not follows:
+            shape.faults.append(fault)
+            seen.add((fault.path, fault.code))
 
 
 def _original(path: Pointer, positions: list[int]) -> Pointer:
@@ -63,11 +88,11 @@ def _prune(data: dict[str, Any], errors: list[ErrorDetails], shape: Shape) -> No
             parent.pop(path[-1], None)
         elif isinstance(parent, list) and isinstance(path[-1], int) and path[-1] < len(parent):
             dropped = parent.pop(path[-1])
-            if path[0] == "steps":
-                shape.positions.pop(path[-1])
-                shape.unread += (
-                    [str(dropped["key"])] if isinstance(dropped, dict) and "key" in dropped else []
-                )
+            shape.positions.pop(path[-1])
+            if isinstance(dropped, dict) and "key" in dropped:
+                shape.unread.add(str(dropped["key"]))
+        if len(path) <= _UNIT_DEPTH:
+            shape.unread |= {"steps", "inputs"} & {path[0]}
 
 
 def _path(error: ErrorDetails) -> Pointer:
@@ -81,8 +106,14 @@ def _fault(path: Pointer, error: ErrorDetails, document: Document) -> Fault:
         return document.fault(path, "unknown_key", f"The key {name!r} means nothing here.", hint)
     if error["type"] == "missing":
         return document.fault(path, "missing_key", f"The key {name!r} is missing.", _missing_hint(path))
-    said = error["msg"].removeprefix("Value error, ")
-    return document.fault(path, "invalid_value", f"{said[0].upper()}{said[1:]}.")
+    return document.fault(_in_document(path, document), "invalid_value", f"{error['msg']}.", _SCHEMA_HINT)
+
+
+def _in_document(path: Pointer, document: Document) -> Pointer:
+    """The path without what only the model has: the names of a union's alternatives."""
+    while path and path not in document.lines:
+        path = path[:-1]
+    return path
 
 
 def _missing_hint(path: Pointer) -> str:
@@ -93,11 +124,14 @@ def _missing_hint(path: Pointer) -> str:
 
 def _known_keys(path: Pointer) -> list[str]:
     model: type[BaseModel] | None = Workflow
+    named_freely = False
     for part in path:
-        if model is None or isinstance(part, int):
+        if model is None or isinstance(part, int) or named_freely:
+            named_freely = False
             continue
         found = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
         model = _model_in(found.annotation) if found else None
+        named_freely = found is not None and get_origin(found.annotation) is dict
     if model is None:
         return []
     return [known.alias or name for name, known in model.model_fields.items()]

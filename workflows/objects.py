@@ -1,11 +1,12 @@
 """Business object types: JSON Schemas that records must meet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from kernel.errors import Fault, InvalidRequest
 from kernel.records import Record
+from workflows.document import at
 from workflows.rows import plain
 
 
@@ -16,8 +17,11 @@ class ObjectType:
         import jsonschema_rs
 
         try:
-            self._validator = jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True)
-        except (jsonschema_rs.ValidationError, ValueError) as exc:
+            # Offline: a `$ref` must not make this process read files or call addresses.
+            self._validator = jsonschema_rs.Draft202012Validator(
+                dict(schema), validate_formats=True, offline=True
+            )
+        except ValueError as exc:
             raise InvalidRequest(f"The schema of {name!r} is not a JSON Schema: {_line(exc)}") from exc
         self.name = name
         self._schema = schema
@@ -41,16 +45,34 @@ class ObjectType:
         return [self._fault(error, record) for error in self._validator.iter_errors(_instance(record))]
 
     def _fault(self, error: Any, record: Record) -> Fault:
-        field = str(error.instance_path[0]) if error.instance_path else ""
-        keyword = str(error.schema_path[-1])
-        rule = self._schema.get("properties", {}).get(field, {})
-        said = rule.get("x-reasons", {}).get(keyword) or _sentence(field, keyword, rule)
-        value = record.get(field)
-        return Fault(f"schema_{keyword.lower()}", said, field=field or None, value=str(plain(value)))
+        path = error.schema_path
+        keyword = "falseSchema" if path[-2:-1] == ["properties"] else str(path[-1])
+        field = str(
+            error.instance_path[0] if error.instance_path else error.kind.as_dict().get("property", "")
+        )
+        rule = self._rule(path[:-1])
+        reasons = rule.get("x-reasons")
+        said = reasons.get(keyword) if isinstance(reasons, Mapping) else None
+        value = plain(record.get(field))
+        return Fault(
+            f"schema_{keyword.lower()}",
+            str(said or _sentence(field, keyword, rule)),
+            field=field or None,
+            value=None if value is None else str(value),
+        )
+
+    def _rule(self, path: Sequence[str | int]) -> Mapping[str, Any]:
+        """The subschema that a keyword stands in, wherever a `$ref` led."""
+        found = at(self._schema, tuple(path))
+        return found if isinstance(found, Mapping) else {}
 
 
 _SENTENCES = {
-    "type": "{field} must be a {limit}.",
+    "required": "{field} is missing.",
+    "additionalProperties": "The record has columns that its type does not know.",
+    "falseSchema": "{field} is not allowed.",
+    "type": "{field} must be of type {limit}.",
+    "const": "{field} must be {limit}.",
     "minimum": "{field} must be at least {limit}.",
     "maximum": "{field} must be at most {limit}.",
     "exclusiveMinimum": "{field} must be more than {limit}.",
@@ -58,7 +80,7 @@ _SENTENCES = {
     "minLength": "{field} must have at least {limit} characters.",
     "maxLength": "{field} must have at most {limit} characters.",
     "pattern": "{field} must match {limit}.",
-    "enum": "{field} must be one of {limit}.",
+    "enum": "{field} must be {limit}.",
     "format": "{field} must be a {limit}.",
     "multipleOf": "{field} must be a multiple of {limit}.",
 }
@@ -66,14 +88,18 @@ _SENTENCES = {
 
 def _sentence(field: str, keyword: str, rule: Mapping[str, Any]) -> str:
     template = _SENTENCES.get(keyword)
-    if template is None or not field:
-        return f"The record does not meet the {keyword!r} rule of its type."
-    return template.format(field=field, limit=rule.get(keyword))
+    if template is None:
+        return f"{field or 'The record'} does not meet the {keyword!r} rule of its type."
+    limit = rule.get(keyword)
+    return template.format(
+        field=field or "The record",
+        limit=" or ".join(map(str, limit)) if isinstance(limit, list) else limit,
+    )
 
 
 def _instance(record: Record) -> dict[str, Any]:
-    # JSON numbers: bounds are compared as doubles; money itself never takes this way.
-    return {name: float(v) if isinstance(v, Decimal) else plain(v) for name, v in record.items()}
+    """The record as JSON has it, but with decimals as they are: the validator compares them exactly."""
+    return {name: v if isinstance(v, Decimal) else plain(v) for name, v in record.items()}
 
 
 def _line(exc: Exception) -> str:

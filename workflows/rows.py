@@ -57,14 +57,22 @@ def from_json(columns: tuple[Column, ...], text: str) -> Records:
 
 
 def digest(record: Record, names: Iterable[str] | None = None) -> str:
-    """SHA-256 (hex) of a record's values, independent of column order and of trailing zeros in decimals."""
+    """SHA-256 (hex) of a record's values, independent of column order.
+
+    Equal numbers are the same value, whatever their trailing zeros and whether whole numbers or decimals.
+    """
     chosen = sorted(record) if names is None else sorted(names)
     canonical = [[name, _canonical(record[name])] for name in chosen]
     text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _canonical(value: Value) -> str | int | bool | None:
-    if isinstance(value, Decimal):
-        return format(value.normalize(), "f") if value else "0"
-    return plain(value)
+def _canonical(value: Value) -> str | bool | list[str] | None:
+    """Numbers in brackets, so that no text is taken for one. Exact: `normalize` would round to 28 digits."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | Decimal):
+        digits = format(Decimal(value), "f")
+        short = digits.rstrip("0").rstrip(".") if "." in digits else digits
+        return [short if value else "0"]
+    return value.isoformat() if isinstance(value, date) else value

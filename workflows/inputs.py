@@ -1,18 +1,36 @@
 """The values a run is started with."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from kernel.errors import Fault, InvalidRequest
-from workflows.model import Input, Workflow
+from workflows.document import nearest
+from workflows.model import Input, InputType, Workflow
+
+# What a DECIMAL(38,10) column holds, so that an input can be compared and computed with in SQL.
+_DECIMAL = re.compile(r"[-+]?\d{1,28}(\.\d{1,10})?", re.ASCII)
+_LEAST_INTEGER = -(2**63)
+INPUT_HINTS: Mapping[InputType, str] = {
+    "text": "Give text; U+0000 and halves of surrogate pairs cannot be stored.",
+    "integer": "Give a whole number of at most 64 bits.",
+    "decimal": 'Write it as text, e.g. "50.00", with at most 28 digits before the point and 10 after it.',
+    "boolean": "Give true or false.",
+    "date": "Write it as YYYY-MM-DD.",
+}
 
 
 def check_inputs(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs as they are stored, defaults filled in; `InvalidRequest` with all faults."""
     faults = [
-        Fault("unknown_input", f"There is no input {name!r}.", path=f"inputs.{name}")
+        Fault(
+            "unknown_input",
+            f"There is no input {name!r}.",
+            path=f"inputs.{name}",
+            hint=nearest(name, list(workflow.inputs)),
+        )
         for name in given
         if name not in workflow.inputs
     ]
@@ -20,10 +38,11 @@ def check_inputs(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]
     for name, declared in workflow.inputs.items():
         value = given.get(name, declared.default)
         if value is None and declared.required:
-            faults.append(Fault("missing_input", f"The input {name!r} is missing.", path=f"inputs.{name}"))
+            said = f"The input {name!r} is missing."
+            faults.append(Fault("missing_input", said, f"inputs.{name}", hint=INPUT_HINTS[declared.type]))
         elif value is not None and not is_of_type(declared, value):
             said = f"The input {name!r} must be a {declared.type}."
-            faults.append(Fault("invalid_input", said, path=f"inputs.{name}", hint=_hint(declared)))
+            faults.append(Fault("invalid_input", said, f"inputs.{name}", hint=INPUT_HINTS[declared.type]))
         else:
             found[name] = value
     if faults:
@@ -53,26 +72,30 @@ def parse_input(kind: str, value: Any) -> Any:
     if kind == "boolean" and isinstance(value, bool):
         return value
     if kind == "integer" and isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return _sized(value)
     if kind == "text" and isinstance(value, str):
-        return value
+        return _storable(value)
     if kind == "date" and isinstance(value, str):
         return date.fromisoformat(value)
     if kind == "decimal" and isinstance(value, str | int) and not isinstance(value, bool):
-        return _finite(value)
+        return _decimal(str(value))
     raise ValueError(f"not a {kind}")
 
 
-def _finite(value: str | int) -> Decimal:
-    try:
-        number = Decimal(value)
-    except InvalidOperation as exc:
-        raise ValueError("not a decimal") from exc
-    if not number.is_finite():
-        raise ValueError("not a finite decimal")
-    return number
+def _sized(value: int) -> int:
+    if not _LEAST_INTEGER <= value < -_LEAST_INTEGER:
+        raise ValueError("not an integer of 64 bits")
+    return value
 
 
-def _hint(declared: Input) -> str:
-    hints = {"decimal": 'Write it as text, e.g. "50.00".', "date": "Write it as YYYY-MM-DD."}
-    return hints.get(declared.type, "")
+def _storable(value: str) -> str:
+    """The text, unless it has what PostgreSQL cannot store: U+0000 or half of a surrogate pair."""
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("not storable text")
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("not a decimal")
+    return Decimal(text)

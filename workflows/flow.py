@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from kernel.errors import Fault, SluiceError
-from kernel.records import Column, ColumnKind, Records
+from kernel.records import Column, ColumnKind
 from kernel.verbs import Verb
 from workflows.catalogue import Catalogue, OperationInfo
 from workflows.document import Document, Pointer, at, nearest
-from workflows.expressions import evaluate, fill, template_expressions, variables
+from workflows.expressions import Refusal, fill, template_expressions, try_out, variables
 from workflows.model import Call, Step, Workflow
 from workflows.objects import ObjectType
 from workflows.references import RUN_NAMES, expressions
@@ -21,7 +22,7 @@ from workflows.sql import SqlEngine
 type Columns = tuple[Column, ...]
 
 _SAMPLES: Mapping[str, Any] = {
-    "text": "a", "integer": 1, "decimal": 1.5, "boolean": True, "date": "2020-01-01",
+    "text": "a", "integer": 1, "decimal": Decimal("1.5"), "boolean": True, "date": "2020-01-01",
     "timestamp": "2020-01-01T00:00:00+00:00", "timestamp_text": "2020-01-01T00:00:00+00:00",
 }  # fmt: skip
 _RUN_SAMPLE = {
@@ -31,6 +32,9 @@ _RUN_SAMPLE = {
     "requested_by": "a",
     "created_at": "2020-01-01T00:00:00Z",
 }
+
+
+_UNKNOWN = Refusal("cannot be judged.", False)
 
 
 @dataclass
@@ -154,7 +158,7 @@ class Flow:
                 loc: Pointer = (*path, "with", *error["loc"])
                 if any(True for _ in template_expressions(at(self.document.data, loc))):
                     continue  # a sample stood in for the real value
-                said = f"Parameter of {operation.name!r}: {error['msg']}."
+                said = f"Parameter of {operation.name!r}: {error['msg'].removeprefix('Value error, ')}."
                 found.append(
                     self.document.fault(loc, "invalid_parameter", said, "See the connector's catalogue.")
                 )
@@ -168,8 +172,6 @@ class Flow:
         found, columns = self._sql(step.transform.sql, (*path, "sql"))
         yield from found
         self.columns[step.key] = columns
-        if columns is not None and not columns:
-            yield self.document.fault((*path, "sql"), "no_columns", "The SELECT yields no columns.")
 
     def _govern(self, step: Step, path: Pointer) -> Iterator[Fault]:
         assert step.govern is not None
@@ -217,7 +219,7 @@ class Flow:
         target = step.logic_gate.otherwise
         keys = [other.key for other in self.workflow.steps]
         later = keys[keys.index(step.key) + 1 :]
-        if target != "end" and target not in later:
+        if target != "end" and target not in later and target not in self.shape.unread:
             code = "backward_reference" if target in keys else "unknown_step"
             said = f"`otherwise` names {target!r}, which is not a later step."
             yield self.document.fault(
@@ -231,35 +233,41 @@ class Flow:
             yield from check(text, self.measures, path)
 
     def _condition(self, text: str, values: Mapping[str, Any] | None, path: Pointer) -> Iterator[Fault]:
-        found = list(self._expression(text, values, path))
-        yield from found
-        if not found and values is not None:
-            result = evaluate(text, {**self._run_values(), **values})
-            if not isinstance(result, bool):
-                said = f"The condition {text!r} gives {type(result).__name__}."
-                yield self.document.fault(
-                    path, "not_a_condition", said, "Compare something: the result must be true or false."
-                )
+        faults, result = self._tried(text, values, path)
+        yield from faults
+        if not isinstance(result, bool | Refusal):
+            said = f"The condition {text!r} gives {type(result).__name__}."
+            hint = "Compare something: the result must be true or false."
+            yield self.document.fault(path, "not_a_condition", said, hint)
 
     def _expression(self, text: str, values: Mapping[str, Any] | None, path: Pointer) -> Iterator[Fault]:
+        yield from self._tried(text, values, path)[0]
+
+    def _tried(
+        self, text: str, values: Mapping[str, Any] | None, path: Pointer
+    ) -> tuple[list[Fault], Any | Refusal]:
+        """The faults of an expression, and its value over samples or why it has none."""
         try:
             names = variables(text)
         except SluiceError as exc:
-            yield self.document.fault(path, "expression_syntax", exc.message)
-            return
-        if values is None:
-            return
+            hint = "Expressions are CEL: https://cel.dev."
+            return [self.document.fault(path, "expression_syntax", exc.message, hint)], _UNKNOWN
+        if values is None or names & self.shape.unread:
+            return [], _UNKNOWN
         known = {**self._run_values(), **values}
         missing = sorted(names - set(known))
-        for name in missing:
-            yield self.document.fault(
-                path, "unknown_name", f"Nothing is called {name!r} here.", nearest(name, list(known))
-            )
-        if not missing:
-            try:
-                evaluate(text, known)
-            except SluiceError as exc:
-                yield self.document.fault(path, "expression_type", exc.message)
+        if missing:
+            said = "Nothing is called {!r} here."
+            return [
+                self.document.fault(path, "unknown_name", said.format(name), nearest(name, list(known)))
+                for name in missing
+            ], _UNKNOWN
+        result = try_out(text, known)
+        if isinstance(result, Refusal) and result.certain:
+            said = f"The expression {text!r} {result.reason}"
+            hint = "Compare it with what inputs, facts and measures are called and what types they have."
+            return [self.document.fault(path, "expression_type", said, hint)], result
+        return [], result
 
     def _run_values(self) -> dict[str, Any]:
         inputs = {name: _SAMPLES[given.type] for name, given in self.workflow.inputs.items()}
@@ -286,29 +294,33 @@ class Flow:
     def _measure_faults(self, step: Step, columns: Columns | None, here: Pointer) -> Iterator[Fault]:
         yields_records = step.key in self.columns
         self.measures[step.key] = {"records": 1} if yields_records else {}
-        for name, text in step.measures.items():
+        for name in step.measures:
             path = (*here, "measures", name)
             if not yields_records:
-                yield self.document.fault(
-                    path, "no_records", f"A {step.verb} step yields no records to measure."
-                )
+                said = f"A {step.verb} step yields no records to measure."
+                yield self.document.fault(path, "no_records", said, "Measure the step that it reads.")
                 continue
-            self.measures[step.key][name] = 1.5
-            select = f"SELECT {text} AS value FROM measured"  # noqa: S608 - checked before it runs
-            statement = self.engine.analyse(select)
-            yield from (self._placed(fault, path) for fault in statement.faults)
-            if columns is None or statement.faults:
-                continue
-            try:
-                self.engine.measure({name: text}, Records(columns))
-                kind = self.engine.describe(select, {"measured": columns})[0].kind
-                self.measures[step.key][name] = _SAMPLES[kind]
-                if kind not in (ColumnKind.INTEGER, ColumnKind.DECIMAL):
-                    yield self.document.fault(
-                        path, "measure_type", f"The measure {name!r} is {kind}.", "Count or sum numbers."
-                    )
-            except SluiceError as exc:
-                yield from (self._placed(fault, path) for fault in exc.faults)
+            self.measures[step.key][name] = _SAMPLES["decimal"]
+            yield from self._measure(step, name, columns, path)
+
+    def _measure(self, step: Step, name: str, columns: Columns | None, path: Pointer) -> Iterator[Fault]:
+        text = step.measures[name]
+        statement = self.engine.analyse_measure(text)
+        yield from (self._placed(fault, path) for fault in statement.faults)
+        for table in sorted(statement.tables):
+            said, hint = f"A measure cannot read {table!r}.", "Join it in a transform step."
+            yield self.document.fault(path, "sql_access", said, hint)
+        if columns is None or statement.tables or statement.faults:
+            return
+        try:
+            kind = self.engine.describe_measure(text, columns).kind
+        except SluiceError as exc:
+            yield from (self._placed(fault, path) for fault in exc.faults)
+            return
+        self.measures[step.key][name] = _SAMPLES[kind]
+        if kind not in (ColumnKind.INTEGER, ColumnKind.DECIMAL):
+            said = f"The measure {name!r} is {kind}."
+            yield self.document.fault(path, "measure_type", said, "Count or sum numbers.")
 
     def _reconcile_faults(self, step: Step, here: Pointer) -> Iterator[Fault]:
         for name, target in step.reconcile.items():
@@ -319,7 +331,8 @@ class Flow:
                 yield self.document.fault(
                     path, "unknown_measure", said, nearest(name, list(self.measures[step.key]))
                 )
-            if other == step.key or measure not in self.measures.get(other, {}):
+            read = other not in self.shape.unread
+            if other == step.key or (read and measure not in self.measures.get(other, {})):
                 said = f"{target!r} is no measure of an earlier step."
                 yield self.document.fault(path, "unknown_measure", said, "Write `step.measure`.")
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from workflows.expressions import template_expressions
-from workflows.model import Step
+from workflows.model import Step, Workflow
 from workflows.sql import SqlEngine
 
 RUN_NAMES = frozenset({"inputs", "run", "steps", "environment"})
 """Names that expressions may always read."""
+RESERVED_KEYS = RUN_NAMES | {"end"}
+"""Names that no step may have: an expression or a gate's `otherwise` would mean two things."""
 
 
 def record_references(step: Step, engine: SqlEngine) -> frozenset[str]:
@@ -27,3 +29,28 @@ def expressions(step: Step) -> Iterator[tuple[str, str]]:
         for text in template_expressions(step.call.with_):
             part = next(verb for verb in ("fetch", "lookup", "push") if getattr(step, verb))
             yield f"{part}.with", text
+
+
+def bypassed_reads(workflow: Workflow, engine: SqlEngine) -> Iterator[tuple[int, str, str]]:
+    """Steps that need what a logic gate may have skipped: index of the step, the skipped key, the gate's key.
+
+    Only records and reconciled measures: an expression can ask `has(steps.costs.records)` first.
+    """
+    keys = [step.key for step in workflow.steps]
+    gates = [(at, step) for at, step in enumerate(workflow.steps) if step.logic_gate]
+    reads = [_reads(step, engine) for step in workflow.steps] if gates else []
+    for position, gate in gates:
+        assert gate.logic_gate is not None
+        target = gate.logic_gate.otherwise
+        if target not in keys[position + 1 :]:
+            continue
+        after = keys.index(target, position + 1)
+        skipped = set(keys[position + 1 : after])
+        for index in range(after, len(keys)):
+            for key in sorted(reads[index] & skipped):
+                yield index, key, gate.key
+
+
+def _reads(step: Step, engine: SqlEngine) -> frozenset[str]:
+    reconciled = frozenset(name.partition(".")[0] for name in step.reconcile.values())
+    return record_references(step, engine) | reconciled

@@ -1,32 +1,27 @@
 """SQL over records in memory: DuckDB without files, network, extensions or volatile functions.
 
-Statements are parsed by DuckDB itself (`json_serialize_sql` accepts SELECT only), then walked: every table
-must be an earlier step or a name the statement defines, every function must be CONSISTENT in DuckDB's own
-catalogue (so `now`, `random` and `uuid` are refused), and table functions are limited to those that only
-make rows. One connection per thread is reused, because opening one costs tens of milliseconds.
+Statements are parsed by DuckDB itself (`json_serialize_sql` accepts SELECT only) and judged by `statement`.
+One connection per thread is reused, because opening one costs tens of milliseconds. Errors never quote record
+values: DuckDB's messages about values are replaced by their kind.
 """
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import Fault, InvalidData
 from kernel.records import Column, ColumnKind, Records
 from workflows import rows
+from workflows.statement import MAX_CHARACTERS, Statement, read_statement, refused
 
 if TYPE_CHECKING:
     import duckdb
 
-ROW_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
 MEMORY_LIMIT = "512MB"
-# Names that read the clock or the session although they look like columns.
-_CLOCK_NAMES = frozenset(
-    {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_user",
-     "session_user", "user", "current_role", "current_catalog", "current_schema", "current_database"}
-)  # fmt: skip
 
 _DUCKDB_TYPES = {
     ColumnKind.TEXT: "VARCHAR",
@@ -43,23 +38,12 @@ _COLUMN_TYPES = {
     "TIMESTAMP WITH TIME ZONE": "timestamp",
 }  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Statement:
-    """A checked SELECT: the tables it reads, without those it defines itself, and its faults."""
-
-    tables: frozenset[str] = frozenset()
-    faults: tuple[Fault, ...] = ()
-
-
-@dataclass
-class _Uses:
-    tables: set[str] = field(default_factory=set)
-    defined: set[str] = field(default_factory=set)
-    functions: set[str] = field(default_factory=set)
-    table_functions: set[str] = field(default_factory=set)
-    names: set[str] = field(default_factory=set)
-    qualified: set[str] = field(default_factory=set)
+_OVER_ALL = "FROM measured HAVING true"  # HAVING lets nothing through that is not an aggregate over all rows
+_UNFIT = "The SQL does not fit the records."
+_NAMES_HINT = "Compare the names and types with the columns of the steps that it reads."
+_TYPE_HINT = "Cast it: DECIMAL(18,2) for money, BIGINT for counts, TIMESTAMPTZ for instants, else VARCHAR."
+_SPLIT_HINT = "Split it into several transform steps."
+_CAST_HINT = "Check the casts; TRY_CAST gives NULL instead."
 
 
 class SqlEngine:
@@ -70,24 +54,23 @@ class SqlEngine:
 
     def analyse(self, sql: str) -> Statement:
         """Parse `sql` and say what it reads and what must not be in it."""
-        tree = json.loads(self._one("SELECT json_serialize_sql($1)", [sql]))
-        if tree["error"]:
-            return Statement(faults=(_parse_fault(tree, sql),))
-        if len(tree["statements"]) != 1:
-            return Statement(
-                faults=(Fault("sql_statements", "Write exactly one SELECT.", hint="Remove the `;`."),)
-            )
-        uses = _Uses()
-        _collect(tree["statements"][0], uses)
-        return Statement(frozenset(uses.tables - uses.defined), tuple(self._use_faults(uses)))
+        if len(sql) > MAX_CHARACTERS:
+            said = f"The SQL has {len(sql):,} characters; {MAX_CHARACTERS:,} is the most."
+            return refused(Fault("sql_statement", said, hint=_SPLIT_HINT))
+        try:
+            tree = json.loads(self._one("SELECT json_serialize_sql($1)", [sql]))
+        except RecursionError:
+            said = "The SQL nests too many levels deep."
+            return refused(Fault("sql_statement", said, hint=_SPLIT_HINT))
+        return read_statement(tree, sql, self._consistent_functions())
 
     def describe(self, sql: str, tables: Mapping[str, tuple[Column, ...]]) -> tuple[Column, ...]:
-        """The columns that `sql` yields over tables of these columns.
+        """The columns that `sql` yields over tables of these columns; nothing is executed.
 
         Raises `InvalidData` with DuckDB's reason when it does not fit them (unknown column, wrong type).
         """
-        empty = {name: Records(columns) for name, columns in tables.items()}
-        return self.run(sql, empty).columns
+        with self._loaded({name: Records(columns) for name, columns in tables.items()}) as connection:
+            return _columns(_within_duckdb(lambda: connection.execute(f"DESCRIBE {sql}").fetchall()))
 
     def run(self, sql: str, tables: Mapping[str, Records]) -> Records:
         """Run `sql` over `tables`; rows come in the order the statement states."""
@@ -101,27 +84,22 @@ class SqlEngine:
             raise InvalidData(f"The facts must be exactly one row; this SELECT gave {len(found)}.")
         return dict(found.rows[0])
 
+    def describe_measure(self, expression: str, columns: tuple[Column, ...]) -> Column:
+        """The type of an aggregate over records of these columns; `InvalidData` when it is none."""
+        sql = f"SELECT ({expression}) AS value {_OVER_ALL}"
+        return self.describe(sql, {"measured": columns})[0]
+
+    def analyse_measure(self, expression: str) -> Statement:
+        """What an aggregate reads besides the records it measures, and what must not be in it."""
+        statement = self.analyse(f"SELECT ({expression}) AS value {_OVER_ALL}")
+        return Statement(statement.tables - {"measured"}, statement.faults)
+
     def measure(self, expressions: Mapping[str, str], records: Records) -> dict[str, Any]:
         """Aggregates over `records`, e.g. `{"amount": "sum(amount)"}`; an empty sum is zero."""
         if not expressions:
             return {}
         parts = ", ".join(f'coalesce(({text}), 0) AS "{name}"' for name, text in expressions.items())
-        return self.row(f"SELECT {parts} FROM measured", {"measured": records})  # noqa: S608 - checked text
-
-    def _use_faults(self, uses: _Uses) -> Iterator[Fault]:
-        volatile = uses.functions - uses.table_functions - self._consistent_functions() - {"unnest"}
-        for name in sorted(volatile | (uses.names & _CLOCK_NAMES)):
-            yield Fault(
-                "sql_function",
-                f"The function {name!r} is unknown or does not give the same answer every time.",
-                hint="Pass such values as inputs of the run.",
-            )
-        for name in sorted(uses.table_functions - ROW_FUNCTIONS):
-            yield Fault(
-                "sql_access", f"{name!r} reads from outside.", hint="Fetch records in a step of their own."
-            )
-        for name in sorted(uses.qualified):
-            yield Fault("sql_access", f"The table {name!r} is outside.", hint="Name an earlier step's key.")
+        return self.row(f"SELECT {parts} {_OVER_ALL}", {"measured": records})
 
     def _consistent_functions(self) -> frozenset[str]:
         if not hasattr(self._local, "consistent"):
@@ -149,12 +127,11 @@ class SqlEngine:
         connection = self._connection()
         try:
             for name, records in tables.items():
-                _load(connection, name, records)
+                _within_duckdb(partial(_load, connection, name, records))
             yield connection
         finally:
-            for name in tables:
-                connection.execute(f'DROP TABLE IF EXISTS "{name}"')
-            connection.execute('DROP TABLE IF EXISTS "_result"')
+            for name in (*tables, "_result"):
+                connection.execute(f"DROP TABLE IF EXISTS {_quoted(name)}")
 
 
 def _open() -> "duckdb.DuckDBPyConnection":
@@ -175,36 +152,59 @@ def _open() -> "duckdb.DuckDBPyConnection":
     return connection
 
 
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _load(connection: "duckdb.DuckDBPyConnection", name: str, records: Records) -> None:
-    shape = json.dumps([{column.name: duckdb_type(column) for column in records.columns}])
-    connection.execute(
-        f'CREATE TEMP TABLE "{name}" AS SELECT unnest(from_json($1, $2), recursive := true)',
-        [rows.to_json(records), shape],
-    )
+    types = {column.name: _duckdb_type(column) for column in records.columns}
+    columns = ", ".join(f"{_quoted(column)} {kind}" for column, kind in types.items())
+    connection.execute(f"CREATE TEMP TABLE {_quoted(name)} ({columns})")
+    if records.rows:
+        # Strict: a value that does not fit its column is an error, where `from_json` would make it NULL.
+        connection.execute(
+            f"INSERT INTO {_quoted(name)} SELECT unnest(from_json_strict($1, $2), recursive := true)",
+            [rows.to_json(records), json.dumps([types])],
+        )
 
 
-def duckdb_type(column: Column) -> str:
-    """The DuckDB type of a column."""
+def _duckdb_type(column: Column) -> str:
     if column.kind is ColumnKind.DECIMAL:
         return f"DECIMAL({column.precision},{column.scale})"
     return _DUCKDB_TYPES[column.kind]
 
 
 def _result(connection: "duckdb.DuckDBPyConnection", sql: str) -> Records:
-    import duckdb
-
-    try:
-        connection.execute(f'CREATE TEMP TABLE "_result" AS {sql.strip().rstrip(";")}')
-    except duckdb.Error as exc:
-        raise InvalidData("The SQL does not fit the records.", faults=[_binder_fault(exc)]) from exc
-    described = connection.execute('DESCRIBE "_result"').fetchall()
-    columns = tuple(_column(name, kind) for name, kind, *_ in described)
-    stamps = [column.name for column in columns if column.kind is ColumnKind.TIMESTAMP]
-    # Instants come out as text: DuckDB's own conversion would need a time zone package.
-    replaced = ", ".join(f'strftime("{name}", \'%Y-%m-%dT%H:%M:%S.%f+00:00\') AS "{name}"' for name in stamps)
-    selected = f"* REPLACE ({replaced})" if stamps else "*"
+    created = f'CREATE TEMP TABLE "_result" AS {sql.strip().rstrip(";")}'
+    _within_duckdb(lambda: connection.execute(created))
+    columns = _columns(connection.execute('DESCRIBE "_result"').fetchall())
+    selected = ", ".join(_as_text(column) for column in columns)
     found = connection.execute(f'SELECT {selected} FROM "_result"').fetchall()  # noqa: S608 - our own names
-    return rows.from_values(columns, found)
+    try:
+        return rows.from_values(columns, found)
+    except ValueError as exc:
+        said = "A date or time lies outside the years 1 to 9999."
+        raise InvalidData(_UNFIT, faults=[Fault("sql_value", said, hint=_CAST_HINT)]) from exc
+
+
+def _as_text(column: Column) -> str:
+    """Dates and instants come out as text: DuckDB's own conversion makes the last day of 9999 of `infinity`,
+    and for instants it would need a time zone package."""
+    name = _quoted(column.name)
+    if column.kind is ColumnKind.TIMESTAMP:
+        return f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%f+00:00')"
+    return f"CAST({name} AS VARCHAR)" if column.kind is ColumnKind.DATE else name
+
+
+def _columns(described: list[tuple[Any, ...]]) -> tuple[Column, ...]:
+    columns = tuple(_column(name, kind) for name, kind, *_ in described)
+    counts = Counter(column.name.lower() for column in columns)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        hint = "Name each column, with AS where needed."
+        faults = [Fault("sql_columns", f"Several columns are called {name!r}.", hint=hint) for name in twice]
+        raise InvalidData(_UNFIT, faults=faults)
+    return columns
 
 
 def _column(name: str, kind: str) -> Column:
@@ -213,53 +213,28 @@ def _column(name: str, kind: str) -> Column:
     if kind == '"NULL"':
         return Column(name, ColumnKind.TEXT)
     if kind not in _COLUMN_TYPES:
-        raise InvalidData(
-            f"The column {name!r} would be a {kind}.",
-            faults=[Fault("sql_type", f"The column {name!r} is a {kind}.", field=name,
-                          hint="Cast it: DECIMAL(18,2) for money, BIGINT for counts, VARCHAR for text.")],
-        )  # fmt: skip
+        said = f"The column {name!r} is of type {kind}, which records do not have."
+        raise InvalidData(_UNFIT, faults=[Fault("sql_type", said, field=name, hint=_TYPE_HINT)])
     return Column.parse(name, _COLUMN_TYPES[kind])
 
 
-def _parse_fault(tree: dict[str, Any], sql: str) -> Fault:
-    if tree["error_type"] == "not implemented":
-        return Fault("sql_statement", "Only SELECT is allowed here.", hint="Writes go through a push step.")
-    position = int(tree.get("position") or 0)
-    line = sql[:position].count("\n") + 1
-    return Fault("sql_syntax", f"The SQL does not parse: {tree['error_message']} (line {line} of the SQL).")
+def _within_duckdb[T](call: Callable[[], T]) -> T:
+    """The call's result; DuckDB's errors become `InvalidData` without record values."""
+    import duckdb
+
+    try:
+        return call()
+    except duckdb.Error as exc:
+        raise InvalidData(_UNFIT, faults=[_engine_fault(exc)]) from exc
 
 
-def _binder_fault(exc: Exception) -> Fault:
+def _engine_fault(exc: Exception) -> Fault:
     # The first line only: later lines quote the statement. Conversion errors quote record values, so they
     # are replaced by their kind.
     kind = type(exc).__name__
     if kind in ("BinderException", "CatalogException", "ParserException"):
-        return Fault("sql_binding", str(exc).splitlines()[0])
-    return Fault(
-        "sql_value", f"A value does not fit: {kind}.", hint="Check the casts; TRY_CAST gives NULL instead."
-    )
-
-
-def _collect(node: Any, uses: _Uses) -> None:
-    if isinstance(node, list):
-        for child in node:
-            _collect(child, uses)
-    elif isinstance(node, dict):
-        _note(node, uses)
-        for child in node.values():
-            _collect(child, uses)
-
-
-def _note(node: dict[str, Any], uses: _Uses) -> None:
-    match node.get("type"):
-        case "BASE_TABLE":
-            outside = [node[part] for part in ("catalog_name", "schema_name") if node.get(part)]
-            (uses.qualified if outside else uses.tables).add(".".join([*outside, node["table_name"]]))
-        case "TABLE_FUNCTION":
-            uses.table_functions.add(node["function"]["function_name"])
-        case "FUNCTION" if not node.get("is_operator"):
-            uses.functions.add(node["function_name"])
-        case "COLUMN_REF" if len(node["column_names"]) == 1:
-            uses.names.add(node["column_names"][0].lower())
-    if isinstance(cte := node.get("cte_map"), dict):
-        uses.defined.update(entry["key"] for entry in cte.get("map", []))
+        return Fault("sql_binding", str(exc).splitlines()[0], hint=_NAMES_HINT)
+    if kind == "OutOfMemoryException":
+        said = f"The statement needs more than {MEMORY_LIMIT} of memory."
+        return Fault("sql_memory", said, hint="Filter or aggregate in an earlier step.")
+    return Fault("sql_value", f"A value does not fit: {kind}.", hint=_CAST_HINT)

@@ -9,10 +9,11 @@ from kernel.verbs import SideEffect, Verb
 from workflows.catalogue import Catalogue
 from workflows.document import Document, read_document
 from workflows.flow import Flow
-from workflows.inputs import is_of_type
+from workflows.inputs import INPUT_HINTS, is_of_type
 from workflows.leaks import secret_literals
 from workflows.model import Step, Workflow
 from workflows.planning import Plan, make_plan
+from workflows.references import RESERVED_KEYS, bypassed_reads
 from workflows.shape import Shape, read_shape
 from workflows.sql import SqlEngine
 
@@ -51,6 +52,7 @@ def validate(text: str, catalogue: Catalogue, engine: SqlEngine) -> Checked:
         faults += shape.faults
         if (workflow := shape.workflow) is not None:
             faults += _own_faults(workflow, shape, document)
+            faults += _bypass_faults(workflow, shape, document, engine)
             faults += Flow(workflow, shape, document, catalogue, engine).faults()
     faults.sort(key=lambda fault: (fault.line or 0, fault.path))
     sound = workflow is not None and not any(fault.severity == "error" for fault in faults)
@@ -77,11 +79,24 @@ def _own_faults(workflow: Workflow, shape: Shape, document: Document) -> Iterato
             yield document.fault(
                 ("steps", index, "key"), "duplicate_step", said, "Give each step its own key."
             )
+        if step.key in RESERVED_KEYS:
+            said = f"{step.key!r} means something else in expressions and gates."
+            yield document.fault(("steps", index, "key"), "reserved_key", said, "Choose another key.")
     for name, given in workflow.inputs.items():
         if given.default is not None and not is_of_type(given, given.default):
             said = f"The default of {name!r} is not a {given.type}."
-            yield document.fault(("inputs", name, "default"), "invalid_default", said)
+            hint = INPUT_HINTS[given.type]
+            yield document.fault(("inputs", name, "default"), "invalid_default", said, hint)
     yield from _order_warnings(placed, document)
+
+
+def _bypass_faults(
+    workflow: Workflow, shape: Shape, document: Document, engine: SqlEngine
+) -> Iterator[Fault]:
+    for position, key, gate in bypassed_reads(workflow, engine):
+        said = f"The gate {gate!r} may have skipped {key!r}, which this step reads."
+        hint = "Read a step before the gate, or let the gate end the run."
+        yield document.fault(("steps", shape.positions[position]), "bypassed_step", said, hint)
 
 
 def _order_warnings(placed: list[tuple[int, Step]], document: Document) -> Iterator[Fault]:

@@ -116,8 +116,7 @@ def clean_environment() -> dict[str, str]:
 
 def environment_python() -> Path:
     """The Python of .venv, which is created or brought up to date first if it has to be."""
-    python, stamp = VENV / "bin" / "python", VENV / "sluice-stamp"
-    wanted = environment_stamp()
+    python, stamp, wanted = VENV / "bin" / "python", VENV / "sluice-stamp", environment_stamp()
     if read(stamp) == wanted and python.exists():
         return python
     with locked(STATE / "dev.lock"):
@@ -140,9 +139,8 @@ def update_environment(python: Path, stamp: Path, wanted: str) -> None:
     """Install the locked packages; start afresh if .venv is broken, was left half-made or has moved."""
     uv, before = find_uv(), read(stamp)
     if (before is not None and not before.endswith(f" {ROOT}")) or not is_python(python):
-        if VENV.exists():
-            say("Replacing .venv, which is incomplete, has moved, or has another Python.")
-            shutil.rmtree(VENV)
+        say("Making .venv.")
+        shutil.rmtree(VENV, ignore_errors=True)
         create: Command = [uv, "venv", "--quiet", "--no-project", "--python", find_python(uv), VENV]
         install(create, ".venv cannot be created")
     say("Installing Python packages into .venv.")
@@ -242,18 +240,19 @@ def find_uv() -> Path:
         if uv_version(candidate) >= OLDEST_UV:
             return candidate
     say("Installing uv into .sluice/tools.")
-    work = TOOLS / "uv.new"
+    work, reason = TOOLS / "uv.new", "there is no pip"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     for pip in pips(work):
-        if install_uv(pip, work / "uv"):
-            shutil.rmtree(TOOLS / "uv", ignore_errors=True)
-            (work / "uv").rename(TOOLS / "uv")
+        reason = install_uv(pip, work / "uv")
+        if not reason:
+            shutil.rmtree(own.parents[1], ignore_errors=True)
+            (work / "uv").rename(own.parents[1])
             shutil.rmtree(work)
             return own
     raise Failure(
-        "uv, the package installer, is not here and could not be installed (reasons above, if any): check "
-        "the network, or install pip (Debian and Ubuntu: `sudo apt install python3-pip`) or uv itself."
+        f"uv, the package installer, is not here and could not be installed ({reason}): check the network, "
+        "or install pip (Debian and Ubuntu: `sudo apt install python3-pip`) or uv itself."
     )
 
 
@@ -263,15 +262,15 @@ def uv_version(program: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in match.groups()) if match else (0,)
 
 
-def install_uv(pip: Command, target: Path) -> bool:
-    """Install uv with this pip; False if that does not work, for example with a pip that is too old."""
+def install_uv(pip: Command, target: Path) -> str:
+    """Install uv with this pip; answers why it failed, for example with a pip that is too old, or nothing."""
     shutil.rmtree(target, ignore_errors=True)
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2"]
     # A user's pip settings for ordinary installs must not stop an install into a folder.
     settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_ROOT_USER_ACTION": "ignore"}
-    command = [*pip, "install", *options, "--target", target, "uv"]
-    done = subprocess.run(command, env={**clean_environment(), **settings}, stdin=DEVNULL, stdout=sys.stderr)
-    return done.returncode == 0 and uv_version(target / "bin" / "uv") >= OLDEST_UV
+    said = complaint([*pip, "install", *options, "--target", target, "uv"], settings)
+    works = uv_version(target / "bin" / "uv") >= OLDEST_UV
+    return said.splitlines()[-1] if said else "" if works else "the installed uv does not run"
 
 
 def pips(work: Path) -> Iterator[Command]:
@@ -334,7 +333,7 @@ def compile_command(uv: Path, name: str, output: Path) -> Command:
 def check() -> int:
     """Run every check, say how each went, and answer 1 if one failed."""
     python = environment_python()
-    checks: dict[str, Callable[[], str | None]] = {
+    checks: dict[str, Callable[[], str]] = {
         "lint": partial(complaint, [python, "-m", "ruff", "check", "."]),
         "format": partial(complaint, [python, "-m", "ruff", "format", "--check", "."]),
         "types": partial(complaint, [python, "-m", "mypy", *sources()]),
@@ -346,16 +345,17 @@ def check() -> int:
         begin = time.monotonic()
         text = run()
         verdict = f"{'failed' if text else 'ok':8}{name:24}{time.monotonic() - begin:6.1f} s"
-        print(f"{verdict}\n\n{text.strip()}\n" if text else verdict, flush=True)
+        print(f"{verdict}\n\n{text}\n" if text else verdict, flush=True)
         failed += bool(text)
     print(f"{failed} of {len(checks)} checks failed." if failed else "All checks passed.")
     return 1 if failed else 0
 
 
-def complaint(command: Command) -> str | None:
-    """What a program prints when it fails; None if it is content."""
-    run = subprocess.run(command, cwd=ROOT, env=clean_environment(), stdout=PIPE, stderr=STDOUT, text=True)
-    return None if run.returncode == 0 else run.stdout or f"It ended with code {run.returncode}."
+def complaint(command: Command, settings: Mapping[str, str] | None = None) -> str:
+    """What a program prints when it fails, and nothing if it is content."""
+    environment = {**clean_environment(), **(settings or {})}
+    run = subprocess.run(command, cwd=ROOT, env=environment, stdout=PIPE, stderr=STDOUT, text=True)
+    return (run.stdout.strip() or f"It ended with code {run.returncode}.") if run.returncode else ""
 
 
 def sources() -> list[str]:
@@ -364,8 +364,8 @@ def sources() -> list[str]:
     return [path.name for path in visible if path.suffix == ".py" or any(path.glob("**/*.py"))]
 
 
-def outdated(name: str) -> str | None:
-    """Why a compiled requirements file does not fit pyproject.toml; None if it does."""
+def outdated(name: str) -> str:
+    """Why a compiled requirements file does not fit pyproject.toml, and nothing if it does."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, name)
         shutil.copyfile(ROOT / name, copy)
@@ -373,7 +373,7 @@ def outdated(name: str) -> str | None:
         if unable:
             return f"{unable}\nThis needs the package index: without a network it cannot be checked."
         if copy.read_bytes() == (ROOT / name).read_bytes():
-            return None
+            return ""
     return f"{name} does not fit pyproject.toml: run `python3 dev.py lock` and commit what it changes."
 
 

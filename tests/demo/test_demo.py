@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psutil
 import psycopg
@@ -65,19 +65,28 @@ class Demo:
         """Stop everything of this folder."""
         subprocess.run(self.command("--stop"), cwd=PROJECT, check=True, timeout=60)
 
-    def ledger(self) -> tuple[int, int, Decimal]:
+    def ledger(self) -> tuple[Any, ...]:
         """Lines, distinct keys and the sum, as a plain SQL client sees them."""
+        return self._row(
+            "erp",
+            databases.ERP,
+            "SELECT count(*), count(DISTINCT (case_id, activity, worker, work_date)),"
+            " coalesce(sum(amount), 0) FROM job_ledger",
+        )
+
+    def unfinished(self) -> int:
+        """How many runs have not ended."""
+        query = "SELECT count(*) FROM sluice.workflow_run WHERE state IN ('PENDING', 'RUNNING', 'SUSPENDED')"
+        count: int = self._row("sluice", databases.OWNER, query)[0]
+        return count
+
+    def _row(self, database: str, role: str, query: LiteralString) -> tuple[Any, ...]:
         stack = Stack(PROJECT, self.state_dir)
-        ends = stack.start()
+        stack.start()
         try:
-            with psycopg.connect(
-                host=ends.erp_host, port=ends.erp_port, dbname=databases.ERP, user=ends.erp_user,
-                password=ends.erp_password,
-            ) as connection:  # fmt: skip
-                row = connection.execute(
-                    "SELECT count(*), count(DISTINCT (case_id, activity, worker, work_date)),"
-                    " coalesce(sum(amount), 0) FROM job_ledger"
-                ).fetchone()
+            url = stack.postgres.url(database, role).replace("+psycopg", "")
+            with psycopg.connect(url) as connection:
+                row = connection.execute(query).fetchone()
         finally:
             stack.stop()
         assert row is not None
@@ -120,6 +129,8 @@ def test_killing_it_at_any_moment_and_running_again_doubles_nothing(demo: Demo) 
     result = demo.run()
     assert result["posted"] + result["already_posted"] == LINES
     assert demo.ledger() == (LINES, LINES, Decimal(result["amount"]))
+    demo.run("--again")
+    assert demo.unfinished() == 0
 
 
 @pytest.mark.usefixtures("services")

@@ -1,0 +1,99 @@
+"""A catalogue by hand: the systems of the example, and what an engine and a valid definition need besides."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from kernel.records import Column, parse_columns
+from kernel.verbs import Verb
+from workflows.sql import SqlEngine
+from workflows.validation import Checked, validate
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = (ROOT / "examples" / "labour_costs.yaml").read_text()
+DATA = Path(__file__).parent / "data"
+ENGINE = SqlEngine()
+
+
+class NoParameters(BaseModel):
+    """An operation that takes none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class FileParameters(BaseModel):
+    """Which file, and the types of its columns."""
+
+    model_config = ConfigDict(extra="forbid")
+    path: str
+    columns: dict[str, str] | None = None
+    row_number: str | None = None
+    limit: int = 1000
+
+
+class ActivityParameters(BaseModel):
+    """Which activity."""
+
+    model_config = ConfigDict(extra="forbid")
+    activity: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation as an adapter declares it."""
+
+    name: str
+    verb: Verb
+    parameters: type[BaseModel]
+    columns: Callable[[Any], tuple[Column, ...] | None]
+
+
+def file_columns(parameters: FileParameters) -> tuple[Column, ...] | None:
+    if parameters.columns is None:
+        return None
+    numbered = {parameters.row_number: "integer"} if parameters.row_number else {}
+    return parse_columns({**parameters.columns, **numbered})
+
+
+RATES = parse_columns({"activity": "text", "hourly_rate": "decimal(10,2)"})
+LEDGER = parse_columns(
+    {
+        "case_id": "text",
+        "activity": "text",
+        "worker": "text",
+        "work_date": "date",
+        "worked_seconds": "integer",
+        "amount": "decimal(18,2)",
+    }
+)
+CONNECTORS: Mapping[str, tuple[Operation, ...]] = {
+    "worklog": (Operation("records", Verb.FETCH, FileParameters, file_columns),),
+    "erp": (
+        Operation("labour_rates", Verb.FETCH, NoParameters, lambda _given: RATES),
+        Operation("labour_rate", Verb.LOOKUP, ActivityParameters, lambda _given: RATES),
+        Operation("job_ledger", Verb.PUSH, NoParameters, lambda _given: LEDGER),
+    ),
+}
+
+
+class Systems:
+    """Meets `workflows.catalogue.Catalogue`."""
+
+    def connectors(self) -> Sequence[str]:
+        return list(CONNECTORS)
+
+    def operations(self, connector: str) -> Mapping[str, Operation]:
+        return {operation.name: operation for operation in CONNECTORS[connector]}
+
+    def object_types(self) -> Mapping[str, Mapping[str, Any]]:
+        path = ROOT / "examples" / "object_types" / "cost_line.json"
+        return {"cost_line": json.loads(path.read_text())["schema"]}
+
+
+def checked(text: str) -> Checked:
+    """What validation says of a definition against these systems."""
+    return validate(text, Systems(), ENGINE)

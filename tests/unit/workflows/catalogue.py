@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from kernel.records import Column, parse_columns
 from kernel.verbs import Verb
@@ -25,12 +25,16 @@ class NoParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def a_type(text: str) -> str:
+    return Column.parse("c", text).type
+
+
 class FileParameters(BaseModel):
     """Which file, and the types of its columns."""
 
     model_config = ConfigDict(extra="forbid")
     path: str
-    columns: dict[str, str] | None = None
+    columns: dict[str, Annotated[str, AfterValidator(a_type)]] | None = None
     row_number: str | None = None
     limit: int = 1000
 

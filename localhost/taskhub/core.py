@@ -52,12 +52,12 @@ class Core:
         self.options = options
         self._reading = reading
         self._report = fail
-        self._failed = False
+        self._failed: HubLost | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.journal = Journal(store, loaded.last_id, options.probe)
         self.timers = Timers(options.clock, self.fail)
         self.dispatch = Dispatch(self.fail)
-        self.registry = Registry(reading.instance, options.finished_in_memory)
+        self.registry = Registry(self._instance, options.finished_in_memory)
         self._connect()
         self._resume(loaded)
         self._committing = asyncio.create_task(self._commit())
@@ -137,6 +137,11 @@ class Core:
             else:
                 self.inbox.carry(instance, message)
 
+    async def _instance(self, instance_id: str) -> Instance | None:
+        if self._failed is not None:
+            raise self._failed
+        return await self._reading.instance(instance_id)
+
     async def history(self, instance: Instance) -> list[bytes]:
         """The pieces of an instance's history, all of them durable."""
         pieces = None if instance.history is None else list(instance.history)
@@ -152,12 +157,12 @@ class Core:
 
     def fail(self, error: BaseException) -> None:
         """Stop everything: what is in memory may not be what is durable, or not be right at all."""
-        if self._failed:
+        if self._failed is not None:
             return
-        self._failed = True
         lost = error if isinstance(error, HubLost) else HubLost(f"The task hub failed: {error!r}")
         if lost is not error:
             lost.__cause__ = error
+        self._failed = lost
         self.dispatch.stop()
         self.timers.stop()
         self.journal.fail(lost)
@@ -165,7 +170,7 @@ class Core:
 
     def done(self, work: Work, answer: Any) -> None:
         """A consumer has done its work; anything that goes wrong with the answer is the hub's own fault."""
-        if self._failed:
+        if self._failed is not None:
             return
         try:
             work.finish(answer)
@@ -183,7 +188,7 @@ class Core:
 
     def abandon(self) -> None:
         """Stop at once, as if the process had died."""
-        self._failed = True
+        self._failed = HubLost("The task hub was abandoned.")
         self.dispatch.stop()
         self.timers.stop()
         self._committing.cancel()

@@ -100,6 +100,16 @@ class TaskHub:
         """The parts inside, which belong to the hub's own loop. For tests and measurements."""
         return self._parts.core
 
+    @property
+    def reader(self) -> Reader:
+        """What reads finished instances. For tests and measurements."""
+        return self._parts.reader
+
+    @property
+    def backend_pid(self) -> int:
+        """The server process that holds the hub's lock."""
+        return self._parts.ownership.connection.get_server_pid()
+
     async def _run[T](self, work: Coroutine[Any, Any, T]) -> T:
         return await (self._thread.run(work) if self._thread else work)
 
@@ -113,8 +123,8 @@ class _Parts:
     """What lives on the hub's own loop."""
 
     core: Core
-    _ownership: Ownership
-    _reader: Reader
+    ownership: Ownership
+    reader: Reader
 
     def __init__(self, report: Any) -> None:
         self._report = report
@@ -123,14 +133,14 @@ class _Parts:
         self._closing: asyncio.Task[None] | None = None
 
     async def open(self, url: str, name: str, options: HubOptions) -> None:
-        self._ownership = await Ownership.take(url, name, options)
+        self.ownership = await Ownership.take(url, name, options)
         try:
-            self._reader = await Reader.open(url, self._ownership.hub, options.read_connections)
-            loaded = await loading.load(self._ownership.connection, self._ownership.hub)
-            self.core = Core(self._ownership, self._reader, loaded, options, self._lost)
-            self._ownership.on_loss(self.core.fail)
+            self.reader = await Reader.open(url, self.ownership.hub, options.read_connections)
+            loaded = await loading.load(self.ownership.connection, self.ownership.hub)
+            self.core = Core(self.ownership, self.reader, loaded, options, self._lost)
+            self.ownership.on_loss(self.core.fail)
         except BaseException:
-            await self._ownership.release()
+            await self.ownership.release()
             raise
 
     async def attach(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
@@ -138,7 +148,7 @@ class _Parts:
         self.core.dispatch.attach(self._consumer)
 
     async def serve(self, port: int) -> str:
-        self._endpoint = await Endpoint.open(self.core, self._reader, port)
+        self._endpoint = await Endpoint.open(self.core, self.reader, port)
         return self._endpoint.address
 
     async def close(self, drain_seconds: float) -> None:
@@ -148,11 +158,11 @@ class _Parts:
                 await asyncio.wait_for(self._consumer.idle(), drain_seconds)
         await self.core.close()
         await self._end()
-        await self._ownership.release()
+        await self.ownership.release()
 
     async def abandon(self) -> None:
         self.core.abandon()
-        self._ownership.terminate()
+        self.ownership.terminate()
         await self._end()
 
     def _lost(self, error: HubLost) -> None:
@@ -163,4 +173,4 @@ class _Parts:
     async def _end(self) -> None:
         if self._endpoint is not None:
             await self._endpoint.close()
-        await self._reader.close()
+        await self.reader.close()

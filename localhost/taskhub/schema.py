@@ -89,6 +89,11 @@ VERSION = len(_STEPS)
 _SCHEMA_LOCK = 0x7461736B687562
 
 
+_EXISTS = """
+SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'taskhub' AND tablename = 'schema_version')
+"""
+
+
 async def prepare(connection: asyncpg.Connection) -> None:
     """Bring the schema to this program's version. Safe to repeat, and for several processes at once.
 
@@ -112,6 +117,7 @@ async def prepare(connection: asyncpg.Connection) -> None:
 
 
 async def _version(connection: asyncpg.Connection) -> int:
-    if not await connection.fetchval("SELECT to_regclass('taskhub.schema_version') IS NOT NULL"):
+    # Not `to_regclass`: within a transaction it may not see what another process has just committed.
+    if not await connection.fetchval(_EXISTS):
         return 0
     return int(await connection.fetchval("SELECT version FROM taskhub.schema_version"))

@@ -6,6 +6,7 @@ Functions provider of durabletask does.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -52,7 +53,7 @@ class SdkDispatcher:
         """Run a batch of operations."""
         return await self._run(self._batch, request)
 
-    async def _run(self, work: Any, request: Any) -> Any:
+    async def _run[Q, A](self, work: Callable[[Q], A], request: Q) -> A:
         if self._executor is None:
             return work(request)
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, request)

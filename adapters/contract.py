@@ -110,7 +110,7 @@ class Adapter(ABC):
     settings_model: ClassVar[type[BaseModel]]
     """The connector settings, without secrets."""
     secret_names: ClassVar[tuple[str, ...]] = ()
-    """The credential names a connector of this type must map."""
+    """The credential names a connector of this type may map."""
 
     def __init__(self, connector: Connector, credentials: CredentialProvider) -> None:
         self.connector = connector
@@ -123,6 +123,12 @@ class Adapter(ABC):
 
         Raises `InvalidRequest` with all faults when the settings are wrong.
         """
+
+    @classmethod
+    def needed_secrets(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The credential names that a connector with these settings, valid or not, must map."""
+        # A managed identity signs in by itself: nothing is in the vault.
+        return () if settings.get("identity") == "managed" else cls.secret_names
 
     def fetch(self, operation: str, parameters: Mapping[str, Any]) -> Iterator[Records]:
         """Pages of records, lazily, in a stable order."""

@@ -22,6 +22,7 @@ CONNECTION_TYPE = "connection_type"
 _ADAPTERS: Mapping[str, str] = MappingProxyType(
     {
         "files": "adapters.datasource.files.adapter:FilesAdapter",
+        "rest": "adapters.datasource.rest.adapter:RestAdapter",
         "sql": "adapters.datasource.sql.adapter:SqlAdapter",
     }
 )
@@ -30,7 +31,9 @@ _GENERIC: Mapping[str, str] = MappingProxyType(
     {
         "blob": "files",
         "files": "files",
+        "http": "rest",
         "postgresql": "sql",
+        "rest": "rest",
         "sql": "sql",
     }
 )
@@ -50,6 +53,7 @@ _RULES: tuple[_Rule, ...] = (
         "sql", "settings name a database and a host", lambda settings: {"database", "host"} <= set(settings)
     ),
     _Rule("sql", "settings name a dialect", lambda settings: "dialect" in settings),
+    _Rule("rest", "settings name a base_url", lambda settings: "base_url" in settings),
     _Rule("files", "settings name a container", lambda settings: "container" in settings),
     _Rule(
         "files",
@@ -155,9 +159,7 @@ def _settings_faults(kind: type[Adapter], connector: Connector) -> tuple[Fault, 
 
 
 def _secret_faults(kind: type[Adapter], connector: Connector) -> Iterator[Fault]:
-    # A managed identity signs in by itself: nothing is in the vault.
-    needed = () if connector.settings.get("identity") == "managed" else kind.secret_names
-    for name in needed:
+    for name in kind.needed_secrets(connector.settings):
         if not connector.secrets.get(name):
             yield Fault(
                 code="missing_secret",

@@ -5,10 +5,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.contract import Adapter, CheckResult, Operation, Outgoing, PushResult
-from adapters.datasource.sql.catalogue import PUSH_BATCH_SIZE, operations, parameter_values, parsed_settings
+from adapters.datasource.sql.catalogue import PUSH_BATCH_SIZE, operations, parsed_settings
 from adapters.datasource.sql.settings import FetchSpec, LookupSpec, OperationSpec, PushSpec, SqlSettings
+from adapters.parameters import typed_parameters
 from kernel.errors import AccessForbidden, InvalidRequest
-from kernel.records import Record, Records, Value
+from kernel.records import Record, Records, Value, parse_columns
 from kernel.verbs import Verb
 
 if TYPE_CHECKING:
@@ -99,12 +100,10 @@ class SqlAdapter(Adapter):
         return spec
 
     def _parameters(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Value]:
-        return parameter_values(
-            self._settings.operations[operation],
-            operations(self._settings)[operation].parameters,
-            parameters,
-            what=f"parameters of operation {operation!r} of connector {self.connector.key!r}",
-        )
+        spec = self._settings.operations[operation]
+        declared = parse_columns({} if isinstance(spec, PushSpec) else spec.parameters)
+        what = f"parameters of operation {operation!r} of connector {self.connector.key!r}"
+        return typed_parameters(operation, declared, parameters, what=what)
 
     def _refuse_production(self) -> None:
         if self.connector.environment == SANDBOX and self._settings.is_production_host:

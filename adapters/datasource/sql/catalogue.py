@@ -2,13 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date
-from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, create_model
-
-from adapters.contract import Idempotency, Operation, Parameters
+from adapters.contract import Idempotency, Operation
 from adapters.datasource.sql.settings import (
     FetchSpec,
     LookupSpec,
@@ -18,10 +14,9 @@ from adapters.datasource.sql.settings import (
     SqlSettings,
 )
 from adapters.faults import refused, validated
-from adapters.timestamps import Unfit
-from adapters.values import conform
+from adapters.parameters import declared_parameters
 from kernel.errors import Fault
-from kernel.records import Column, ColumnKind, Value, parse_columns
+from kernel.records import Column, parse_columns
 from kernel.verbs import Verb
 
 PUSH_BATCH_SIZE = 1_000
@@ -31,12 +26,6 @@ _WHAT = "settings of a sql connector"
 _PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 _READING = re.compile(r"[\s(]*(select|with|values|table)\b", re.IGNORECASE)
-
-
-class SqlParameters(Parameters):
-    """Base of the parameters that an operation declares; their values never show in errors."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
 
 
 def parsed_settings(settings: Mapping[str, Any]) -> SqlSettings:
@@ -64,7 +53,7 @@ def _operation(name: str, spec: OperationSpec) -> Operation:
             name=name,
             verb=Verb.PUSH,
             summary=f"Adds rows to table {spec.push}, each at most once.",
-            parameters=SqlParameters,
+            parameters=declared_parameters(name, ()),
             columns=_always(columns),
             idempotency=Idempotency.NATIVE,
             batch_size=PUSH_BATCH_SIZE,
@@ -75,57 +64,13 @@ def _operation(name: str, spec: OperationSpec) -> Operation:
         name=name,
         verb=Verb.LOOKUP if one else Verb.FETCH,
         summary="Looks up one record by a query." if one else "Reads the records of a query.",
-        parameters=_parameters(name, spec.parameters),
+        parameters=declared_parameters(name, parse_columns(spec.parameters)),
         columns=_always(columns),
     )
 
 
 def _always(columns: tuple[Column, ...]) -> Callable[[Any], tuple[Column, ...]]:
     return lambda _parameters: columns
-
-
-def _no_float(value: Any) -> Any:
-    if isinstance(value, float):
-        raise ValueError("a floating-point number is not exact; pass a decimal or a string.")
-    return value
-
-
-_PARAMETER_TYPES: Mapping[ColumnKind, Any] = {
-    ColumnKind.TEXT: str,
-    ColumnKind.INTEGER: int,
-    ColumnKind.DECIMAL: Annotated[Decimal, BeforeValidator(_no_float)],
-    ColumnKind.BOOLEAN: bool,
-    ColumnKind.DATE: date,
-    ColumnKind.TIMESTAMP: AwareDatetime,
-    ColumnKind.TIMESTAMP_TEXT: str,
-}
-
-
-def _parameters(name: str, types: Mapping[str, str]) -> type[SqlParameters]:
-    fields: dict[str, Any] = {
-        column.name: (_PARAMETER_TYPES[column.kind], ...) for column in parse_columns(types)
-    }
-    return create_model(f"{name}_parameters", __base__=SqlParameters, **fields)
-
-
-def parameter_values(
-    spec: OperationSpec, model: type[Parameters], parameters: Mapping[str, Any], *, what: str
-) -> dict[str, Value]:
-    """The parameters as their declared types hold them. Raises `InvalidRequest` with all faults."""
-    parsed = validated(model, parameters, what=what)
-    declared = {} if isinstance(spec, PushSpec) else spec.parameters
-    values: dict[str, Value] = {}
-    faults = []
-    for column in parse_columns(declared):
-        try:
-            values[column.name] = conform(getattr(parsed, column.name), column)
-        except Unfit as exc:
-            faults.append(
-                Fault("unfit_parameter", f"{column.name} {exc.message}.", column.name, hint=exc.hint)
-            )
-    if faults:
-        raise refused(what, faults)
-    return values
 
 
 def _read_faults(path: str, spec: ReadSpec) -> Iterator[Fault]:

@@ -16,6 +16,7 @@ from adapters.datasource.sql.database import Database
 from adapters.datasource.sql.dialect import Dialect
 from adapters.datasource.sql.settings import PushSpec
 from adapters.datasource.sql.statements import target
+from adapters.rows import fitting
 from adapters.timestamps import Unfit
 from adapters.values import conform
 from kernel.errors import InvalidData
@@ -187,30 +188,12 @@ def _prepare(spec: PushSpec, batch: Sequence[Outgoing]) -> _Prepared:
     refused: dict[int, str] = {}
     for index, outgoing in enumerate(batch):
         try:
-            row = _row(columns, outgoing.values)
+            row = fitting(columns, outgoing.values)
         except Unfit as exc:
             refused[index] = f"{exc.message}.{f' {exc.hint}' if exc.hint else ''}"
         else:
             rows.setdefault(outgoing.key, {spec.key_column: outgoing.key, **row})
     return _Prepared(rows, refused)
-
-
-def _row(columns: Sequence[Column], values: Record) -> Record:
-    """The record as the columns hold it. Raises `Unfit` with the names of the columns that are wrong."""
-    names = [column.name for column in columns]
-    missing = [name for name in names if name not in values]
-    unknown = [name for name in values if name not in names]
-    if missing or unknown:
-        parts = [("lacks", missing), ("has unknown", unknown)]
-        found = " and ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
-        raise Unfit(f"The record {found}", f"The operation's columns are {', '.join(names)}.")
-    row: Record = {}
-    for column in columns:
-        try:
-            row[column.name] = conform(values[column.name], column)
-        except Unfit as exc:
-            raise Unfit(f"{column.name} {exc.message}", exc.hint) from exc
-    return row
 
 
 def _results(

@@ -10,10 +10,21 @@ from adapters.contract import Connector
 from kernel.records import Record
 from kernel.secrets import CredentialProvider
 from kernel.verbs import Verb
+from tests.support import rest_connectors
 from tests.support.adapter_systems import Erp, Share, closed_port
 from tests.support.adapters import Vault, workbook
+from tests.support.erp_server.client import ErpServer
 
 PASSWORD = "canary5e1f00"
+
+
+@dataclass(frozen=True)
+class Backends:
+    """The systems behind the adapters."""
+
+    share: Share
+    erp: Erp
+    erp_server: ErpServer
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,7 @@ class Case:
     system: str
     operation: str
     verb: Verb
-    connector: Callable[[Share, Erp], tuple[Connector, CredentialProvider]]
+    connector: Callable[[Backends], tuple[Connector, CredentialProvider]]
     unreachable: Callable[[], tuple[Connector, CredentialProvider]]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     records: tuple[Record, ...] = ()
@@ -69,7 +80,8 @@ _TABLES = """
 """
 
 
-def _share_with_files(share: Share, _erp: Erp) -> tuple[Connector, CredentialProvider]:
+def _share_with_files(backends: Backends) -> tuple[Connector, CredentialProvider]:
+    share = backends.share
     share.upload("rates.csv", "activity,rate,valid_from\nWelding,61.50,2026-01-01\nPainting,48.00,\n")
     share.upload(
         "rates.xlsx",
@@ -78,7 +90,8 @@ def _share_with_files(share: Share, _erp: Erp) -> tuple[Connector, CredentialPro
     return share.connector(), share.vault
 
 
-def _erp_with_rates(_share: Share, erp: Erp) -> tuple[Connector, CredentialProvider]:
+def _erp_with_rates(backends: Backends) -> tuple[Connector, CredentialProvider]:
+    erp = backends.erp
     erp.run(_TABLES)
     return erp.connector(_OPERATIONS), erp.vault
 
@@ -115,6 +128,44 @@ def _files(path: str) -> Case:
     )
 
 
+_LIST: Mapping[str, Any] = {
+    "fetch": "/pages/page_number/rates",
+    "query": {"size": "{size}"},
+    "items": "items",
+    "columns": _RATE_TYPES,
+    "parameters": {"size": "integer"},
+    "pages": {"style": "page_number", "total_pages": "pages"},
+}
+_ITEM: Mapping[str, Any] = {
+    "lookup": "/records/rates/activity/{activity}",
+    "columns": _RATE_TYPES,
+    "parameters": {"activity": "text"},
+}
+_PUSHES = rest_connectors.pushes(_RATE_TYPES)
+_SERVICE: Mapping[str, Any] = {"rates": _LIST, "rate": _ITEM, **_PUSHES}
+
+
+def _service_with_rates(backends: Backends) -> tuple[Connector, CredentialProvider]:
+    server = backends.erp_server
+    server.put_records(
+        "rates",
+        [
+            {"activity": "Welding", "rate": 61.5, "valid_from": "2026-01-01"},
+            {"activity": "Painting", "rate": 48, "valid_from": None},
+        ],
+    )
+    return rest_connectors.connector(server, _SERVICE), Vault({"erp-token": PASSWORD})
+
+
+def _no_service() -> tuple[Connector, CredentialProvider]:
+    settings = {"base_url": f"http://127.0.0.1:{closed_port()}", "auth": "bearer", "operations": _SERVICE}
+    return Connector("erp", "rest", settings, {"token": "t"}), Vault({"t": PASSWORD})
+
+
+def _service(operation: str, verb: Verb, **details: Any) -> Case:
+    return Case("rest", operation, verb, _service_with_rates, _no_service, **details)
+
+
 CASES = (
     _files("rates.csv"),
     _files("rates.xlsx"),
@@ -144,5 +195,11 @@ CASES = (
         _no_database,
         records=_RATES,
         other={**_RATES[0], "rate": Decimal("99.00")},
+    ),
+    _service("rates", Verb.FETCH, parameters={"size": 1}, records=_RATES),
+    _service("rate", Verb.LOOKUP, parameters={"activity": "Welding"}, records=_RATES[:1]),
+    *(
+        _service(operation, Verb.PUSH, records=_RATES, other={**_RATES[0], "rate": Decimal("99.00")})
+        for operation in _PUSHES
     ),
 )

@@ -1,20 +1,21 @@
 """What every adapter promises, tried on every operation of every one of them."""
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import batched
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from adapters.contract import Adapter, Idempotency, Outgoing, Parameters, PushStatus
+from adapters.contract import Adapter, Idempotency, Outgoing, Parameters, PushResult, PushStatus
 from adapters.registry import describe, get_adapter, systems
 from adapters.values import conform
 from kernel.errors import ExternalError, InvalidRequest, SystemUnavailable
 from kernel.verbs import SideEffect, Verb
-from tests.contract.adapters.cases import CASES, PASSWORD, Case
-from tests.support.adapter_systems import SANDBOX, Erp, Share
+from tests.contract.adapters.cases import CASES, PASSWORD, Backends, Case
+from tests.support.adapter_systems import SANDBOX
 
 CALLS: dict[Verb, Callable[[Adapter, str], Any]] = {
     Verb.FETCH: lambda adapter, name: list(adapter.fetch(name, {})),
@@ -31,8 +32,8 @@ every_push = pytest.mark.parametrize("case", PUSHES, ids=lambda case: case.id)
 
 
 @pytest.fixture
-def adapter(case: Case, share: Share, erp: Erp) -> Iterator[Adapter]:
-    connector, credentials = case.connector(share, erp)
+def adapter(case: Case, backends: Backends) -> Iterator[Adapter]:
+    connector, credentials = case.connector(backends)
     with closing(get_adapter(connector, SANDBOX, credentials)) as made:
         yield made
 
@@ -48,26 +49,36 @@ def outgoing(case: Case) -> list[Outgoing]:
     return [Outgoing(uuid4().hex, dict(record)) for record in case.records]
 
 
+def push(case: Case, adapter: Adapter, records: Sequence[Outgoing]) -> list[PushResult]:
+    """The records in batches of the size that the operation takes."""
+    size = adapter.catalogue(adapter.connector.settings)[case.operation].batch_size
+    return [
+        result
+        for batch in batched(records, size, strict=False)
+        for result in adapter.push(case.operation, case.parameters, batch)
+    ]
+
+
 def call(case: Case, adapter: Adapter, parameters: Mapping[str, Any]) -> None:
     """The operation's own verb."""
     calls: dict[Verb, Callable[[], Any]] = {
         Verb.FETCH: lambda: list(adapter.fetch(case.operation, parameters)),
         Verb.LOOKUP: lambda: adapter.lookup(case.operation, parameters),
-        Verb.PUSH: lambda: adapter.push(case.operation, parameters, outgoing(case)),
+        Verb.PUSH: lambda: adapter.push(case.operation, parameters, outgoing(case)[:1]),
     }
     calls[case.verb]()
 
 
-def test_no_adapter_and_no_operation_is_left_out(share: Share, erp: Erp) -> None:
+def test_no_adapter_and_no_operation_is_left_out(backends: Backends) -> None:
     assert {case.system for case in CASES} == set(systems())
     for case in CASES:
-        offered = describe(case.connector(share, erp)[0])
+        offered = describe(case.connector(backends)[0])
         assert {tried.operation for tried in CASES if tried.system == case.system} == set(offered)
 
 
 @every_operation
-def test_the_catalogue_is_sane(case: Case, share: Share, erp: Erp) -> None:
-    operation = describe(case.connector(share, erp)[0])[case.operation]
+def test_the_catalogue_is_sane(case: Case, backends: Backends) -> None:
+    operation = describe(case.connector(backends)[0])[case.operation]
     assert operation.name == case.operation
     assert operation.verb is case.verb
     assert operation.verb in CALLS
@@ -130,8 +141,8 @@ def test_settings_of_nonsense_are_refused_with_places(case: Case, adapter: Adapt
 @every_push
 def test_a_second_push_finds_the_records_present(case: Case, adapter: Adapter) -> None:
     batch = outgoing(case)
-    first = adapter.push(case.operation, case.parameters, batch)
-    second = adapter.push(case.operation, case.parameters, batch)
+    first = push(case, adapter, batch)
+    second = push(case, adapter, batch)
     keys = [record.key for record in batch]
     assert [result.key for result in first] == [result.key for result in second] == keys
     assert {result.status for result in first} == {PushStatus.WRITTEN}
@@ -143,9 +154,9 @@ def test_a_second_push_finds_the_records_present(case: Case, adapter: Adapter) -
 @every_push
 def test_results_come_in_the_order_of_the_batch(case: Case, adapter: Adapter) -> None:
     batch = outgoing(case) + outgoing(case)
-    adapter.push(case.operation, case.parameters, batch[1::2])
+    push(case, adapter, batch[1::2])
     shuffled = batch[::-1]
-    results = adapter.push(case.operation, case.parameters, shuffled)
+    results = push(case, adapter, shuffled)
     assert [result.key for result in results] == [record.key for record in shuffled]
     assert len({result.external_id for result in results}) == len(batch)
 

@@ -36,7 +36,7 @@ def faults(connector: Connector, environment: str = "sandbox") -> dict[str, Faul
 
 
 def test_the_known_systems_are_sorted() -> None:
-    assert systems() == ("files", "sql")
+    assert systems() == ("files", "rest", "sql")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_exact_type_wins_over_what_the_settings_look_like() -> None:
 def test_a_refusal_lists_what_was_tried_in_order_and_is_always_the_same() -> None:
     connector = Connector("c", "acme", {"connection_type": "pigeon"})
     message = refusal(connector).message
-    tried = ["system type 'acme'", "its settings", "connection type 'pigeon'", "files, sql"]
+    tried = ["system type 'acme'", "its settings", "connection type 'pigeon'", "files, rest, sql"]
     places = [message.index(part) for part in tried]
     assert places == sorted(places)
     assert refusal(connector).message == message

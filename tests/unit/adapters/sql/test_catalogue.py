@@ -1,12 +1,11 @@
 """The SQL adapter's settings become a catalogue, or a list of everything that is wrong with them."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from adapters.contract import Idempotency
-from adapters.datasource.sql.catalogue import operations, parameter_values, parsed_settings
+from adapters.datasource.sql.catalogue import operations, parsed_settings
 from adapters.datasource.sql.settings import SqlSettings
 from kernel.errors import InvalidRequest
 from kernel.verbs import Verb
@@ -176,39 +175,6 @@ def test_order_and_reserved_columns() -> None:
         "operations.post.key_column",
         "operations.post.id_column",
     ]
-
-
-def values(types: dict[str, str], given: dict[str, Any]) -> dict[str, Any]:
-    statement = "SELECT 1 AS activity WHERE " + " AND ".join(f":{name} IS NULL" for name in types)
-    whole = parsed_settings(
-        settings(operations={"o": FETCH | {"fetch": statement, "parameters": types, "order_by": []}})
-    )
-    model = operations(whole)["o"].parameters
-    return parameter_values(whole.operations["o"], model, given, what="parameters")
-
-
-def test_parameters_are_typed() -> None:
-    types = {"a": "decimal(4,2)", "b": "integer", "c": "timestamp_text"}
-    assert values(types, {"a": "12.50", "b": 7, "c": "2026-01-01 08:00Z"}) == {
-        "a": Decimal("12.50"),
-        "b": 7,
-        "c": "2026-01-01T08:00:00+00:00",
-    }
-
-
-def test_parameters_that_do_not_fit_are_all_named_without_their_values() -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        values(
-            {"a": "decimal(4,2)", "b": "integer", "c": "text"},
-            {"a": "1234.50", "b": 2**70, "c": "canary\0"},
-        )
-    assert [fault.path for fault in caught.value.faults] == ["a", "b", "c"]
-    assert "canary" not in str(caught.value)
-    with pytest.raises(InvalidRequest) as caught:
-        values({"a": "decimal", "b": "date"}, {"a": 0.125, "b": "canary", "d": "canary"})
-    assert [fault.path for fault in caught.value.faults] == ["a", "b", "d"]
-    assert "canary" not in str(caught.value)
-    assert "canary" not in str(caught.value.__cause__)
 
 
 def test_limits_have_defaults_in_seconds() -> None:

@@ -1,6 +1,7 @@
 """Record-level rejects: kept sealed with their reason, or failing the step, as it declares."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,16 +42,24 @@ def check_rejects(work: Work, rejected: Sequence[Rejected], sensitive: frozenset
 
 
 def keep_rejected(work: Work, rejected: Sequence[Rejected], sensitive: frozenset[str]) -> None:
-    """Keep rejected records as dead letters; a record of the same step is kept once however often it runs."""
+    """Keep rejected records as dead letters; a record of the same step is kept once however often it runs.
+
+    Equal records are told apart by their number: each is one that did not go on.
+    """
     if not rejected:
         return
-    letters = [_letter(work, one, sensitive) for one in rejected]
+    seen: Counter[str] = Counter()
+    letters = []
+    for one in rejected:
+        identity = digest(one.record)
+        letters.append(_letter(work, one, sensitive, f"{identity}:{seen[identity]}"))
+        seen[identity] += 1
     with work.services.database.transaction(ENGINE) as connection:
         keep(connection, work.run.id, work.step.key, letters, work.services.clock())
 
 
-def _letter(work: Work, one: Rejected, sensitive: frozenset[str]) -> NewDeadLetter:
+def _letter(work: Work, one: Rejected, sensitive: frozenset[str], identity: str) -> NewDeadLetter:
     faults = [redact_fault(fault, sensitive).to_dict() for fault in one.faults]
     payload = json.dumps(one.record, default=plain, ensure_ascii=False).encode()
     sealed = work.services.envelope.seal_alone(payload, f"dead letter of {work.run.id}")
-    return NewDeadLetter(digest(one.record), one.reason, faults, sealed)
+    return NewDeadLetter(identity, one.reason, faults, sealed)

@@ -8,7 +8,7 @@ from activities.dead_letters import SHOWN_FAULTS
 from activities.services import ENGINE, Services
 from activities.totals import prove_totals
 from kernel.errors import SluiceError, TotalsNotProved
-from store import audit, runs
+from store import audit, postings, runs
 from workflows.model import Workflow
 from workflows.states import RunState, TaskState
 
@@ -17,23 +17,22 @@ def finish_run(services: Services, run_id: UUID, workflow: Workflow, segment: in
     """Skip what was not run, prove the totals, and end SUCCEEDED; or FAILED when they do not balance."""
     now = services.clock()
     with services.database.transaction(ENGINE) as connection:
-        runs.finish_tasks(connection, run_id, TaskState.SKIPPED, now)
+        if runs.hold_running(connection, run_id):
+            runs.finish_tasks(connection, run_id, TaskState.SKIPPED, now)
         tasks = runs.get_tasks(connection, run_id)
+        confirmed = postings.confirmed_by_step(connection, run_id)
     try:
-        totals = [line.to_dict() for line in prove_totals(workflow, tasks)]
+        totals = [line.to_dict() for line in prove_totals(workflow, tasks, confirmed)]
     except TotalsNotProved as exc:
         return _end(services, run_id, RunState.FAILED, segment, failure=failure_of(None, exc))
     return _end(services, run_id, RunState.SUCCEEDED, segment, totals=totals)
 
 
-def fail_run(services: Services, run_id: UUID, step_key: str, error: SluiceError, segment: int) -> Outcome:
-    """End the run FAILED at a step, with its redacted error."""
-    failure = failure_of(step_key, error)
-    with services.database.transaction(ENGINE) as connection:
-        runs.move_task(
-            connection, run_id, step_key, TaskState.FAILED, finished_at=services.clock(), failure=failure
-        )
-    return _end(services, run_id, RunState.FAILED, segment, failure=failure)
+def fail_run(
+    services: Services, run_id: UUID, step_key: str | None, error: SluiceError, segment: int
+) -> Outcome:
+    """End the run FAILED at a step (if it was one), with its redacted error."""
+    return _end(services, run_id, RunState.FAILED, segment, failure=failure_of(step_key, error))
 
 
 def failure_of(step_key: str | None, error: SluiceError) -> dict[str, Any]:
@@ -47,6 +46,8 @@ def _end(services: Services, run_id: UUID, state: RunState, segment: int, **valu
     with services.database.transaction(ENGINE) as connection:
         moved = runs.move_run(connection, run_id, state, finished_at=now, context_key=None, **values)
         if moved:
+            # What had begun ends with the run: no task of a run that has ended says that it runs.
+            runs.finish_tasks(connection, run_id, TaskState.FAILED, now, failure=values.get("failure"))
             code = (values.get("failure") or {}).get("code", "")
             audit.record(
                 connection, stream="runs", actor=ENGINE, action=f"run.{state.lower()}", subject=str(run_id),

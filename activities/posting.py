@@ -2,8 +2,9 @@
 
 SENT is committed before the call leaves. A record that an earlier execution left SENT is sent again only when
 the system itself ignores the second write (`Idempotency.NATIVE`); otherwise it stays in doubt for a person.
-Every change is compare-and-set on the claim token, so two executions of the same step cannot both count a
-record, and an execution that was overtaken sees it.
+A call that wrote nothing gives its records back as INTENDED. Every change is compare-and-set on the claim
+token, so two executions of the same step cannot both count a record, and an execution that was overtaken sees
+it; one whose run has ended claims nothing more.
 """
 
 import hashlib
@@ -15,12 +16,12 @@ from enum import StrEnum
 from activities.services import ENGINE
 from activities.work import Work
 from adapters.contract import Adapter, Idempotency, Operation, Outgoing, PushResult, PushStatus
-from kernel.errors import InDoubt, Transient
+from kernel.errors import CallerError, Conflict, ExternalError, InDoubt, Transient
 from kernel.records import Record
-from store import postings
+from store import postings, runs
 from store.postings import Claim, Outcome, PostingRow
 from workflows.model import Push
-from workflows.rows import digest, plain
+from workflows.rows import canonical, digest
 from workflows.states import PostingState
 
 ROUNDS = 5
@@ -49,11 +50,17 @@ class Fates:
         if reason:
             self.reasons[key] = reason
 
+    def merge(self, other: "Fates") -> None:
+        """Take over what became of further records."""
+        self.of |= other.of
+        self.reasons |= other.reasons
+        self.sent = self.sent or other.sent
+
 
 def idempotency_key(work: Work, push: Push, record: Record) -> str:
-    """SHA-256 over connector, environment, operation and the declared key values."""
+    """SHA-256 over connector, environment, operation and the declared key values in canonical form."""
     identity = [push.connector, work.services.environment, push.operation]
-    values = [plain(record[name]) for name in push.key]
+    values = [canonical(record[name]) for name in push.key]
     text = json.dumps([*identity, values], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -77,7 +84,8 @@ class Batch:
     def post(self) -> Fates:
         """Settle every record of the batch.
 
-        Raises `Transient` when the system does not answer or other executions keep taking records over.
+        Raises `Transient` when the system does not answer or other executions keep taking records over, and
+        `Conflict` when the run has ended meanwhile.
         """
         fates = Fates()
         for _ in range(ROUNDS):
@@ -95,13 +103,15 @@ class Batch:
         digests = {key: digest(self.records[key], self.columns) for key in keys}
         now = self.work.services.clock()
         with self.work.services.database.transaction(ENGINE) as connection:
+            if not runs.hold_running(connection, self.claim.run_id):
+                raise Conflict("The run has ended meanwhile; nothing more of it is posted.")
             postings.claim_new(connection, self.claim, digests, now)
-            found = postings.postings_by_key(connection, keys)
+            found = postings.lock_postings(connection, keys)
             ours = [key for key, row in found.items() if row.claim == self.claim.token]
             abandoned = [row for row in found.values() if self._is_takeable(row, digests, fates)]
             if abandoned:
                 ours += postings.take_over(connection, self.claim, abandoned, digests, now)
-            sendable = [Outcome(key) for key in ours if key not in fates.of]
+            sendable = [Outcome(key) for key in sorted(ours) if key not in fates.of]
             before = (PostingState.INTENDED, PostingState.SENT, PostingState.IN_DOUBT)
             postings.move_postings(connection, self.claim.token, before, PostingState.SENT, sendable, now)
         return [outcome.key for outcome in sendable]
@@ -110,10 +120,9 @@ class Batch:
         """Whether another execution's row may be sent by us; settles it when it needs no sending."""
         key, same = row.idempotency_key, row.digest == digests[row.idempotency_key]
         if row.state is PostingState.CONFIRMED:
-            ours = row.run_id == self.claim.run_id
-            fate = Fate.POSTED if ours else Fate.ALREADY_POSTED
+            fate = Fate.POSTED if self._is_ours(row) else Fate.ALREADY_POSTED
             fates.settle(key, fate) if same else fates.settle(key, Fate.REJECTED, CONFLICT)
-        elif row.state is PostingState.REJECTED and same and row.run_id == self.claim.run_id:
+        elif row.state is PostingState.REJECTED and same and self._is_ours(row):
             fates.settle(key, Fate.REJECTED, row.reason)
         elif row.state in (PostingState.SENT, PostingState.IN_DOUBT):
             if not same:
@@ -121,6 +130,9 @@ class Batch:
             elif self.operation.idempotency is not Idempotency.NATIVE:
                 fates.settle(key, Fate.HELD)
         return key not in fates.of and row.claim != self.claim.token
+
+    def _is_ours(self, row: PostingRow) -> bool:
+        return (row.run_id, row.step_key) == (self.claim.run_id, self.claim.step_key)
 
     def _send(self, keys: Sequence[str]) -> Sequence[PushResult]:
         outgoing = [Outgoing(key, {name: self.records[key][name] for name in self.columns}) for key in keys]
@@ -133,6 +145,18 @@ class Batch:
                     retry_after=exc.retry_after,
                 ) from exc
             return []
+        except (ExternalError, CallerError):
+            self._take_back(keys)
+            raise
+
+    def _take_back(self, keys: Sequence[str]) -> None:
+        """Nothing was written: whoever comes next need not wonder, and may send other values."""
+        outcomes, now = [Outcome(key) for key in keys], self.work.services.clock()
+        with self.work.services.database.transaction(ENGINE) as connection:
+            postings.lock_postings(connection, keys)
+            postings.move_postings(
+                connection, self.claim.token, [PostingState.SENT], PostingState.INTENDED, outcomes, now
+            )
 
     def _confirm(self, results: Sequence[PushResult], fates: Fates) -> None:
         """Write down the answers. Keys that moved under our claim are settled; others come again."""
@@ -143,6 +167,7 @@ class Batch:
         sent = [PostingState.SENT]
         token = self.claim.token
         with self.work.services.database.transaction(ENGINE) as connection:
+            postings.lock_postings(connection, list(self.records))
             confirmed = postings.move_postings(connection, token, sent, PostingState.CONFIRMED, good, now)
             refused = postings.move_postings(connection, token, sent, PostingState.REJECTED, bad, now)
             silent = [Outcome(key) for key in self.records if key not in done and key not in fates.of]

@@ -1,7 +1,7 @@
 """Runs the steps of one segment, in order, with the context in memory."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from activities.verbs.logic_gate import logic_gate
 from activities.verbs.push import push
 from activities.verbs.transform import transform
 from activities.work import Result, Work
-from kernel.errors import InternalError, SluiceError, Unavailable
+from kernel.errors import InternalError, NotFound, SluiceError, Unavailable
 from kernel.ids import new_id
 from kernel.redaction import redact_error
 from kernel.traces import trace_of
@@ -32,7 +32,7 @@ from workflows.states import TERMINAL_RUN_STATES, RunState, TaskState
 
 logger = logging.getLogger(__name__)
 
-EXECUTORS: Mapping[Verb, Callable[[Work], Result]] = {
+EXECUTORS: Mapping[Verb, Callable[[Work, Any], Result]] = {
     Verb.FETCH: fetch,
     Verb.LOOKUP: lookup,
     Verb.TRANSFORM: transform,
@@ -40,15 +40,25 @@ EXECUTORS: Mapping[Verb, Callable[[Work], Result]] = {
     Verb.LOGIC_GATE: logic_gate,
     Verb.PUSH: push,
 }
+"""Each takes the work and the step's part of that verb."""
 
 
 def run_segment(services: Services, given: SegmentInput) -> Outcome:
     """Execute a segment; may run twice at any point.
 
     Raises `NotFound` when the run row does not exist (no row, no run) and `Unavailable` when our own database
-    or storage does not answer; what connected systems do is in the outcome.
+    or storage does not answer. Everything else is in the outcome: a run never stops without saying so.
     """
-    return _Segment(services, given).run()
+    segment = _Segment(services, given)
+    try:
+        return segment.run()
+    except (NotFound, Unavailable):
+        raise
+    except Exception as exc:  # noqa: BLE001 - the boundary of the activity: what is wrong ends the run visibly
+        fields = {"run_id": given.run_id, "segment": given.segment}
+        logger.error("segment failed: %s", trace_of(exc), extra=fields)
+        error = exc if isinstance(exc, SluiceError) else _unexpected("run", exc)
+        return fail_run(services, segment.run_id, None, error, given.segment)
 
 
 class _Segment:
@@ -61,6 +71,7 @@ class _Segment:
     def run(self) -> Outcome:
         run = self._begin()
         if run.state in TERMINAL_RUN_STATES:
+            self.services.contexts.destroy(self.run_id)  # the execution that ended it may have died before
             return Outcome(Next.ENDED, self.index, state=run.state)
         with self.services.database.reading() as connection:
             version = version_by_id(connection, run.version_id)
@@ -88,37 +99,41 @@ class _Segment:
         tasks: Mapping[str, TaskRow],
         context: PipelineContext,
     ) -> Outcome:
-        jump: str | None = None
+        bypassed = {key for key, task in tasks.items() if task.state is TaskState.SKIPPED}
         for key in plan.segments[self.index].steps:
+            if key in bypassed:
+                continue
             step = workflow.step(key)
-            if jump not in (None, key):
-                self._skip(key)
-                continue
-            jump = None
-            if tasks[key].state is TaskState.SKIPPED or _is_done(step, tasks[key]):
-                continue
-            work = Work(self.services, run, workflow, step, context, self.token)
-            result = self._step(work, tasks[key])
+            result: Result | Outcome | None = _standing(step, tasks[key])
+            if result is None:
+                work = Work(self.services, run, workflow, step, context, self.token)
+                result = self._step(work, tasks[key])
             if isinstance(result, Outcome):
                 return result
-            jump = result.jump
-            if jump == "end":
-                break
-        return self._leave(workflow, plan, context, jump)
+            if result.jump is not None:
+                bypassed |= self._bypass(workflow, key, result.jump)
+        return self._leave(workflow, plan, context, bypassed)
 
-    def _leave(self, workflow: Workflow, plan: Plan, context: PipelineContext, jump: str | None) -> Outcome:
-        if jump == "end" or self.index + 1 == len(plan.segments):
+    def _bypass(self, workflow: Workflow, gate: str, target: str) -> set[str]:
+        """Skip what lies between a gate and its target, all at once: a crash must not leave a policy
+        skipped and the write behind it not."""
+        keys = [step.key for step in workflow.steps]
+        stop = len(keys) if target == "end" else keys.index(target)
+        bypassed = keys[keys.index(gate) + 1 : stop]
+        with self.services.database.transaction(ENGINE) as connection:
+            runs.finish_tasks(
+                connection, self.run_id, TaskState.SKIPPED, self.services.clock(), keys=bypassed
+            )
+        return set(bypassed)
+
+    def _leave(self, workflow: Workflow, plan: Plan, context: PipelineContext, bypassed: Set[str]) -> Outcome:
+        later = range(self.index + 1, len(plan.segments))
+        following = next((index for index in later if set(plan.segments[index].steps) - bypassed), None)
+        if following is None:
             return finish_run(self.services, self.run_id, workflow, self.index)
-        following = self.index + 1 if jump is None else plan.segment_of(jump)
-        for segment in plan.segments[self.index + 1 : following]:
-            for key in segment.steps:
-                self._skip(key)
-        if jump is not None:
-            for key in _before(plan.segments[following].steps, jump):
-                self._skip(key)
-        carried = {k: o for k, o in context.outputs().items() if k in plan.segments[following - 1].carries}
-        kept = {key: output for key, output in carried.items() if output.records is not None}
-        self.services.contexts.save(self.services.database, self.run_id, following - 1, kept, ENGINE)
+        carries = plan.segments[following - 1].carries
+        carried = {key: output for key, output in context.outputs().items() if key in carries}
+        self.services.contexts.save(self.services.database, self.run_id, following - 1, carried, ENGINE)
         return Outcome(Next.CONTINUE, following)
 
     def _step(self, work: Work, task: TaskRow) -> Result | Outcome:
@@ -127,7 +142,8 @@ class _Segment:
         with self.services.database.transaction(ENGINE) as connection:
             runs.begin_task(connection, self.run_id, key, now)
         try:
-            result = EXECUTORS[work.step.verb](work)
+            verb = work.step.verb
+            result = EXECUTORS[verb](work, getattr(work.step, verb))
         except Unavailable:
             raise
         except SluiceError as exc:
@@ -135,8 +151,7 @@ class _Segment:
         except Exception as exc:  # noqa: BLE001 - the one boundary around steps: a fault of ours ends visibly
             fields = {"run_id": str(self.run_id), "step": key}
             logger.error("step failed: %s", trace_of(exc), extra=fields)
-            error = InternalError(f"The step stopped with an unexpected {type(exc).__name__}; see the log.")
-            return self._failed(work, task, error)
+            return self._failed(work, task, _unexpected("step", exc))
         if result.unfinished:
             return Outcome(Next.CONTINUE, self.index)
         self._succeeded(work, result)
@@ -161,14 +176,20 @@ class _Segment:
             return Outcome(Next.RETRY, self.index, wait_seconds=wait.total_seconds())
         return fail_run(self.services, self.run_id, key, error, self.index)
 
-    def _skip(self, key: str) -> None:
-        with self.services.database.transaction(ENGINE) as connection:
-            runs.move_task(connection, self.run_id, key, TaskState.SKIPPED, finished_at=self.services.clock())
+
+def _standing(step: Step, task: TaskRow) -> Result | None:
+    """What stands from an earlier execution: a write is never repeated, and a gate decides once. Reads and
+    pure steps are repeated, to have their records again, and policies, because records may have changed."""
+    if task.state is not TaskState.SUCCEEDED:
+        return None
+    if step.logic_gate:
+        return Result(jump=None if (task.counts or {})["open"] else step.logic_gate.otherwise)
+    return Result() if step.verb.side_effect is SideEffect.WRITE else None
 
 
-def _is_done(step: Step, task: TaskRow) -> bool:
-    """A write that succeeded is never repeated; reads and pure steps are, to have their records again."""
-    return step.verb.side_effect is SideEffect.WRITE and task.state is TaskState.SUCCEEDED
+def _unexpected(what: str, exc: Exception) -> InternalError:
+    """A fault of ours, without its message: that may quote record values."""
+    return InternalError(f"The {what} stopped with an unexpected {type(exc).__name__}; see the log.")
 
 
 def _sensitive(work: Work) -> frozenset[str]:
@@ -201,7 +222,3 @@ def _accepted(task: TaskRow) -> Iterator[tuple[str, Any]]:
 
 def _plain_map(parts: Any) -> Any:
     return {name: plain(value) for name, value in parts.items()} if isinstance(parts, Mapping) else parts
-
-
-def _before(keys: tuple[str, ...], stop: str) -> tuple[str, ...]:
-    return keys[: keys.index(stop)]

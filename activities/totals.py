@@ -1,4 +1,8 @@
-"""Control totals: per measure, read = posted + already posted + rejected + held, or the run fails."""
+"""Control totals: per measure, read = posted + already posted + rejected + held, or the run fails.
+
+The counts are also held against the posting ledger. They differ when a step was repeated after what it reads
+had changed: then this run has posted records that it no longer knows of.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +12,7 @@ from typing import Any
 from activities.posting import Fate
 from kernel.errors import Fault, TotalsNotProved
 from store.runs import TaskRow
-from workflows.model import Step, Workflow
+from workflows.model import Push, Workflow
 from workflows.states import TaskState
 
 
@@ -36,23 +40,38 @@ class TotalsLine:
         return {"step": self.step, "measure": self.measure, **values, "proved": self.proved}
 
 
-def prove_totals(workflow: Workflow, tasks: Sequence[TaskRow]) -> list[TotalsLine]:
-    """The lines of every write that ran; `TotalsNotProved` names those that do not balance."""
+def prove_totals(
+    workflow: Workflow, tasks: Sequence[TaskRow], confirmed: Mapping[str, int]
+) -> list[TotalsLine]:
+    """The lines of every write that ran. `confirmed` is what the posting ledger has of each step.
+
+    Raises `TotalsNotProved` with the lines that do not balance and the steps that differ from the ledger.
+    """
     by_key = {task.step_key: task for task in tasks}
-    lines = [line for step in workflow.steps if step.push for line in _lines(step, by_key)]
+    writes = {step.key: step.push for step in workflow.steps if step.push}
+    lines = [line for key, push in writes.items() for line in _lines(key, push, by_key)]
     broken = [
         Fault("unbalanced", f"{line.measure} of {line.step!r}: read {line.read} is not the sum of its parts.")
         for line in lines
         if not line.proved
     ]
+    broken += [fault for key in writes for fault in _ledger_faults(by_key[key], confirmed)]
     if broken:
         raise TotalsNotProved("The control totals of the run do not balance.", faults=broken)
     return lines
 
 
-def _lines(step: Step, tasks: Mapping[str, TaskRow]) -> Iterator[TotalsLine]:
-    assert step.push is not None
-    write, source = tasks[step.key], tasks[step.push.records]
+def _ledger_faults(write: TaskRow, confirmed: Mapping[str, int]) -> Iterator[Fault]:
+    ended = write.state is TaskState.SUCCEEDED
+    counted = (write.counts or {}).get(Fate.POSTED, 0) if ended else 0
+    found = confirmed.get(write.step_key, 0)
+    if counted != found:
+        said = f"{write.step_key!r} counts {counted} posted records, the posting ledger has {found} of it."
+        yield Fault("ledger_differs", said, hint="The source changed meanwhile; compare it with the ledger.")
+
+
+def _lines(key: str, push: Push, tasks: Mapping[str, TaskRow]) -> Iterator[TotalsLine]:
+    write, source = tasks[key], tasks[push.records]
     for name, upstream in (source.measures or {}).items():
         read, rejected = _number(upstream["total"]), _number(upstream["rejected"])
         if write.state is TaskState.SUCCEEDED:
@@ -60,7 +79,7 @@ def _lines(step: Step, tasks: Mapping[str, TaskRow]) -> Iterator[TotalsLine]:
         else:  # bypassed by a logic gate: what could have been written is held
             parts = {str(fate): Decimal(0) for fate in Fate} | {"held": read - rejected}
         parts["rejected"] += rejected
-        yield TotalsLine(step.key, name, read, **parts)
+        yield TotalsLine(key, name, read, **parts)
 
 
 def _number(value: int | str) -> Decimal:

@@ -1,6 +1,6 @@
 """One step at work: what its verb is given and what it gives back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,12 +8,27 @@ from uuid import UUID
 
 from activities.services import Services
 from adapters.contract import Adapter, Connector
+from kernel.errors import InternalError, InvalidData
+from kernel.records import Records
 from store.connectors import get_connector
 from store.runs import RunRow
 from workflows.context import PipelineContext, StepOutput
 from workflows.expressions import fill
 from workflows.inputs import parse_inputs
 from workflows.model import Call, Step, Workflow
+
+
+@dataclass(frozen=True)
+class Source:
+    """Records of an earlier step, and which of their columns are sensitive."""
+
+    records: Records
+    sensitive: frozenset[str]
+
+
+def tables(sources: Mapping[str, Source]) -> dict[str, Records]:
+    """The records by step key, for SQL."""
+    return {key: source.records for key, source in sources.items()}
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,27 @@ class Work:
             "environment": self.services.environment,
         }
 
+    def output(self, key: str) -> StepOutput:
+        """What an earlier step left. Raises `InvalidData` when a logic gate bypassed it."""
+        output = self.context.outputs().get(key)
+        if output is None:
+            raise InvalidData(
+                f"The step {self.step.key!r} needs {key!r}, which a logic gate bypassed. Let the gate jump "
+                "to a step that does without it."
+            )
+        return output
+
+    def source(self, key: str) -> Source:
+        """The records of an earlier step; raises as `output` does."""
+        output = self.output(key)
+        if output.records is None:
+            raise InternalError(f"The records of {key!r} are not there any more; start the run again.")
+        return Source(output.records, output.sensitive)
+
+    def sources(self, keys: Iterable[str]) -> dict[str, Source]:
+        """The same for several steps, by key."""
+        return {key: self.source(key) for key in sorted(keys)}
+
     def parameters(self, call: Call) -> Mapping[str, Any]:
         """The call's parameters with their templates filled in."""
         filled: Mapping[str, Any] = fill(call.with_, self.values())
@@ -65,7 +101,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Result:
-    """What a step did. `measures` and `rejected` are per measure; a write adds `outcomes`.
+    """What a step did. `measures` has the parts of each measure: total and rejected, or one for each fate.
 
     `jump` is where a logic gate goes (`end` or a step key); `unfinished` asks to be continued later.
     """

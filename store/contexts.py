@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from kernel.errors import NotFound
-from kernel.records import Column
+from kernel.records import Column, Records
 from store.blobs import CONTEXT, Blobs
 from store.database import Database
 from store.envelope import Envelope
@@ -17,7 +17,7 @@ from workflows.rows import from_json, to_json
 
 
 class ContextStore:
-    """Saves and loads what later segments need. One blob per segment and attempt-independent name."""
+    """Saves and loads what later segments need: one blob for each segment, whichever execution wrote it."""
 
     def __init__(self, blobs: Blobs, envelope: Envelope) -> None:
         self._blobs = blobs
@@ -26,14 +26,20 @@ class ContextStore:
     def save(
         self, database: Database, run_id: UUID, segment: int, outputs: Mapping[str, StepOutput], actor: str
     ) -> None:
-        """Seal the records of these steps. Saving twice replaces: a repeated segment computes the same."""
-        if not outputs:
+        """Seal the records of those steps that have any. Saving twice replaces: a repeated segment goes on
+        with what it has now. Raises `Conflict` when the run has ended."""
+        kept = {
+            key: (output.records, output.sensitive)
+            for key, output in outputs.items()
+            if output.records is not None
+        }
+        if not kept:
             return
         with database.transaction(actor) as connection:
             key = context_key(connection, run_id)
             key = key or set_context_key(connection, run_id, self._envelope.new_wrapped_key())
         name = _name(run_id, segment)
-        sealed = self._envelope.seal(key, _encode(outputs), name)
+        sealed = self._envelope.seal(key, _encode(kept), name)
         self._blobs.write(CONTEXT, name, sealed, overwrite=True)
 
     def load(self, database: Database, run_id: UUID, segment: int) -> dict[str, StepOutput]:
@@ -58,17 +64,16 @@ def _name(run_id: UUID, segment: int) -> str:
     return f"{run_id}/segment-{segment:04}"
 
 
-def _encode(outputs: Mapping[str, StepOutput]) -> bytes:
-    parts = {key: _part(output) for key, output in outputs.items()}
+def _encode(kept: Mapping[str, tuple[Records, frozenset[str]]]) -> bytes:
+    parts = {key: _part(records, sensitive) for key, (records, sensitive) in kept.items()}
     return zlib.compress(json.dumps(parts, separators=(",", ":")).encode(), level=3)
 
 
-def _part(output: StepOutput) -> dict[str, Any]:
-    assert output.records is not None
+def _part(records: Records, sensitive: frozenset[str]) -> dict[str, Any]:
     return {
-        "columns": [[column.name, column.type] for column in output.records.columns],
-        "rows": to_json(output.records),
-        "sensitive": sorted(output.sensitive),
+        "columns": [[column.name, column.type] for column in records.columns],
+        "rows": to_json(records),
+        "sensitive": sorted(sensitive),
     }
 
 

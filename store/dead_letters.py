@@ -27,7 +27,10 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class NewDeadLetter:
-    """What to keep of a record: `payload` is sealed, `faults` are redacted."""
+    """What to keep of a record: `payload` is sealed, `faults` are redacted.
+
+    `digest` tells the rejects of a step apart and is the same when the step is repeated.
+    """
 
     digest: str
     reason: str

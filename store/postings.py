@@ -40,8 +40,8 @@ class PostingRow:
     digest: str
     state: PostingState
     run_id: UUID
+    step_key: str
     claim: UUID
-    external_id: str | None
     reason: str | None
 
 
@@ -77,12 +77,15 @@ def claim_new(connection: Connection, claim: Claim, digests: Mapping[Key, str], 
     )
 
 
-def postings_by_key(connection: Connection, keys: Sequence[Key]) -> dict[Key, PostingRow]:
-    """The rows of these keys."""
-    names = ("idempotency_key", "digest", "state", "run_id", "claim", "external_id", "reason")
+def lock_postings(connection: Connection, keys: Sequence[Key]) -> dict[Key, PostingRow]:
+    """The rows of these keys, locked. Always in the order of keys: two executions that work on the same
+    records would otherwise wait for each other."""
+    names = ("idempotency_key", "digest", "state", "run_id", "step_key", "claim", "reason")
     columns = [posting.c[name] for name in names]
     wanted = posting.c.idempotency_key == func.any(bindparam("keys", list(keys), type_=ARRAY(Text)))
-    rows = connection.execute(select(*columns).where(wanted))
+    rows = connection.execute(
+        select(*columns).where(wanted).order_by(posting.c.idempotency_key).with_for_update()
+    )
     return {
         row.idempotency_key: PostingRow(**{**row._mapping, "state": PostingState(row.state)}) for row in rows
     }
@@ -169,7 +172,8 @@ def move_postings(
     return set(moved.scalars())
 
 
-def count_by_state(connection: Connection, run_id: UUID) -> dict[str, int]:
-    """How many of a run's postings are in which state."""
-    query = select(posting.c.state, func.count()).where(posting.c.run_id == run_id).group_by(posting.c.state)
-    return {row[0]: row[1] for row in connection.execute(query)}
+def confirmed_by_step(connection: Connection, run_id: UUID) -> dict[str, int]:
+    """How many records each of the run's steps has posted."""
+    mine = (posting.c.run_id == run_id) & (posting.c.state == PostingState.CONFIRMED)
+    query = select(posting.c.step_key, func.count()).where(mine).group_by(posting.c.step_key)
+    return {step_key: count for step_key, count in connection.execute(query)}  # noqa: C416 - typed rows

@@ -1,12 +1,12 @@
 """Workflow runs and their tasks. Every state change is one compare-and-set guarded by the state table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy import Connection, Select, exists, select, tuple_
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
@@ -112,6 +112,13 @@ def move_run(connection: Connection, run_id: UUID, state: RunState, **values: An
     return moved.rowcount == 1
 
 
+def hold_running(connection: Connection, run_id: UUID) -> bool:
+    """Whether the run is RUNNING. If so it cannot end before this transaction does."""
+    table = workflow_run
+    held = select(table.c.id).where(table.c.id == run_id, table.c.state == RunState.RUNNING)
+    return connection.scalar(held.with_for_update(read=True)) is not None
+
+
 def context_key(connection: Connection, run_id: UUID) -> bytes | None:
     """The run's wrapped context key, if it still has one."""
     key: bytes | None = connection.scalar(
@@ -121,14 +128,16 @@ def context_key(connection: Connection, run_id: UUID) -> bytes | None:
 
 
 def set_context_key(connection: Connection, run_id: UUID, wrapped: bytes) -> bytes:
-    """Store the wrapped key unless one is there; return the one that counts."""
+    """Store the wrapped key unless one is there; return the one that counts.
+
+    Raises `Conflict` when the run has ended: its key was destroyed and must not come back.
+    """
     table = workflow_run
-    connection.execute(
-        table.update().where(table.c.id == run_id, table.c.context_key.is_(None)).values(context_key=wrapped)
-    )
+    missing = table.c.context_key.is_(None) & (table.c.state == RunState.RUNNING)
+    connection.execute(table.update().where(table.c.id == run_id, missing).values(context_key=wrapped))
     stored = context_key(connection, run_id)
     if stored is None:
-        raise Conflict(f"The run {run_id} is not there any more.")
+        raise Conflict(f"The run {run_id} has ended; its records are not kept.")
     return stored
 
 
@@ -158,39 +167,45 @@ def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetim
 
 
 def count_attempt(connection: Connection, run_id: UUID, step_key: str) -> None:
-    """One more attempt of a running task, because the last one failed and is tried again."""
+    """One more attempt of a task, because the last one failed and is tried again. A read that had succeeded
+    and fails when it is repeated counts too: otherwise it would be tried for ever."""
     mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
-    running = task_run.c.state == TaskState.RUNNING
-    connection.execute(task_run.update().where(mine, running).values(attempt=task_run.c.attempt + 1))
+    begun = task_run.c.state.in_((TaskState.RUNNING, TaskState.SUCCEEDED))
+    connection.execute(task_run.update().where(mine, begun).values(attempt=task_run.c.attempt + 1))
 
 
-def finish_tasks(connection: Connection, run_id: UUID, state: TaskState, now: datetime) -> int:
-    """Move every task that may go to `state` (SKIPPED, CANCELLED) there; returns how many."""
+def finish_tasks(
+    connection: Connection, run_id: UUID, state: TaskState, now: datetime,
+    *, keys: Collection[str] | None = None, failure: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Move every task that may go to `state` there, or those of `keys`."""
     table = task_run
-    allowed = table.c.state.in_(predecessors(state))
-    moved = connection.execute(
-        table.update().where(table.c.run_id == run_id, allowed).values(state=state, finished_at=now)
-    )
-    return moved.rowcount
+    chosen = [table.c.run_id == run_id, table.c.state.in_(predecessors(state))]
+    if keys is not None:
+        chosen.append(table.c.step_key.in_(keys))
+    values = {"state": state, "finished_at": now, "failure": failure}
+    connection.execute(table.update().where(*chosen).values(values))
 
 
 def set_task_progress(connection: Connection, run_id: UUID, step_key: str, counts: Mapping[str, int]) -> None:
     """Write how far a running task is; not a state change."""
     mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
-    connection.execute(task_run.update().where(mine).values(counts=dict(counts)))
+    running = task_run.c.state == TaskState.RUNNING
+    connection.execute(task_run.update().where(mine, running).values(counts=dict(counts)))
 
 
 def succeed_task(
     connection: Connection, run_id: UUID, step_key: str, now: datetime,
     counts: Mapping[str, int], measures: Mapping[str, Any],
 ) -> None:  # fmt: skip
-    """RUNNING becomes SUCCEEDED with what it counted; a repeated pure step only counts again."""
+    """RUNNING becomes SUCCEEDED with what it counted; repeated while the run goes on, a step counts again."""
     values = {"counts": dict(counts), "measures": dict(measures)}
     ended = {"finished_at": now, "failure": None}
     if not move_task(connection, run_id, step_key, TaskState.SUCCEEDED, **ended, **values):
         mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
         done = task_run.c.state == TaskState.SUCCEEDED
-        connection.execute(task_run.update().where(mine, done).values(**values))
+        running = exists().where(workflow_run.c.id == run_id, workflow_run.c.state == RunState.RUNNING)
+        connection.execute(task_run.update().where(mine, done, running).values(**values))
 
 
 def pending_since(connection: Connection, before: datetime, limit: int) -> list[UUID]:

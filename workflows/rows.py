@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -57,22 +58,28 @@ def from_json(columns: tuple[Column, ...], text: str) -> Records:
 
 
 def digest(record: Record, names: Iterable[str] | None = None) -> str:
-    """SHA-256 (hex) of a record's values, independent of column order.
-
-    Equal numbers are the same value, whatever their trailing zeros and whether whole numbers or decimals.
-    """
+    """SHA-256 (hex) of a record's values in canonical form, independent of column order."""
     chosen = sorted(record) if names is None else sorted(names)
-    canonical = [[name, _canonical(record[name])] for name in chosen]
-    text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"))
+    pairs = [[name, canonical(record[name])] for name in chosen]
+    text = json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _canonical(value: Value) -> str | bool | list[str] | None:
-    """Numbers in brackets, so that no text is taken for one. Exact: `normalize` would round to 28 digits."""
+def canonical(value: Value) -> str | bool | list[str] | None:
+    """One form for one meaning: what identifies a record must not depend on how a value is written.
+
+    Equal numbers are the same value, whatever their trailing zeros and whether whole numbers or decimals;
+    they stand in brackets, so that no text is taken for one. So are both Unicode forms of an accented letter,
+    and an instant in any time zone.
+    """
     if isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
     if isinstance(value, int | Decimal):
-        digits = format(Decimal(value), "f")
+        digits = format(Decimal(value), "f")  # exact: `normalize` would round to 28 digits
         short = digits.rstrip("0").rstrip(".") if "." in digits else digits
         return [short if value else "0"]
-    return value.isoformat() if isinstance(value, date) else value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return value.isoformat() if isinstance(value, date) else None

@@ -67,7 +67,9 @@ TASK_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
 
 POSTING_TRANSITIONS: Mapping[PostingState, frozenset[PostingState]] = {
     PostingState.INTENDED: frozenset({PostingState.SENT}),
-    PostingState.SENT: frozenset({PostingState.CONFIRMED, PostingState.REJECTED, PostingState.IN_DOUBT}),
+    PostingState.SENT: frozenset(
+        {PostingState.INTENDED, PostingState.CONFIRMED, PostingState.REJECTED, PostingState.IN_DOUBT}
+    ),
     PostingState.IN_DOUBT: frozenset({PostingState.SENT, PostingState.CONFIRMED, PostingState.REJECTED}),
     PostingState.REJECTED: frozenset({PostingState.INTENDED}),
     PostingState.CONFIRMED: frozenset(),

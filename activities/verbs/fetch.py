@@ -2,39 +2,37 @@
 
 from activities.verbs.measuring import measured
 from activities.work import Result, Work
+from adapters.contract import Adapter
 from kernel.errors import ExternalNotFound
 from kernel.records import Column, Records
-from workflows.context import StepOutput
+from workflows.model import Call, Fetch, Lookup
 from workflows.rows import from_values
 
 
-def fetch(work: Work) -> Result:
+def fetch(work: Work, call: Fetch) -> Result:
     """All pages of the operation."""
-    call = work.step.fetch
-    assert call is not None
     with work.adapter(call) as adapter:
-        parameters = work.parameters(call)
         records: Records | None = None
-        for page in adapter.fetch(call.operation, parameters):
+        for page in adapter.fetch(call.operation, work.parameters(call)):
             if records is None:
                 records = Records(page.columns)
             records.extend(page.rows)
         if records is None:
-            operation = adapter.catalogue(adapter.connector.settings)[call.operation]
-            records = Records(operation.columns(operation.parameters.model_validate(parameters)) or ())
-    return measured(work, StepOutput(records=records, sensitive=frozenset(work.step.sensitive)))
+            records = Records(_columns(work, call, adapter))
+    return measured(work, records, frozenset(work.step.sensitive))
 
 
-def lookup(work: Work) -> Result:
+def lookup(work: Work, call: Lookup) -> Result:
     """The one record the parameters identify."""
-    call = work.step.lookup
-    assert call is not None
     with work.adapter(call) as adapter:
-        parameters = work.parameters(call)
-        record = adapter.lookup(call.operation, parameters)
+        record = adapter.lookup(call.operation, work.parameters(call))
         if record is None:
             raise ExternalNotFound(f"The {call.operation!r} of {call.connector!r} found nothing.")
-        operation = adapter.catalogue(adapter.connector.settings)[call.operation]
-        columns: tuple[Column, ...] = operation.columns(operation.parameters.model_validate(parameters)) or ()
+        columns = _columns(work, call, adapter)
     records = from_values(columns, [[record[column.name] for column in columns]])
-    return measured(work, StepOutput(records=records, sensitive=frozenset(work.step.sensitive)))
+    return measured(work, records, frozenset(work.step.sensitive))
+
+
+def _columns(work: Work, call: Call, adapter: Adapter) -> tuple[Column, ...]:
+    operation = adapter.catalogue(adapter.connector.settings)[call.operation]
+    return operation.columns(operation.parameters.model_validate(work.parameters(call))) or ()

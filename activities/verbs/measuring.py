@@ -9,36 +9,36 @@ from kernel.records import Records
 from workflows.context import StepOutput
 
 
-def measure(work: Work, records: Records, declared: Mapping[str, str] | None = None) -> dict[str, Any]:
+def measure(work: Work, records: Records, declared: Mapping[str, str]) -> dict[str, Any]:
     """The declared measures of these records, and how many they are."""
-    expressions = work.step.measures if declared is None else declared
-    return {"records": len(records), **work.services.engine.measure(expressions, records)}
+    return {"records": len(records), **work.services.engine.measure(declared, records)}
 
 
-def measured(work: Work, output: StepOutput, rejected: Records | None = None) -> Result:
+def measured(
+    work: Work, records: Records, sensitive: frozenset[str], rejected: Records | None = None
+) -> Result:
     """The step's result with its measures over accepted and rejected records.
 
     Raises `TotalsNotProved` when a measure differs from the one it is declared to reconcile with.
     """
-    assert output.records is not None
-    accepted = measure(work, output.records)
-    refused = (
-        measure(work, rejected) if rejected is not None and rejected.rows else dict.fromkeys(accepted, 0)
-    )
+    accepted = measure(work, records, work.step.measures)
+    refused = dict.fromkeys(accepted, 0)
+    if rejected is not None and rejected.rows:
+        refused = measure(work, rejected, work.step.measures)
     measures = {
         name: {"total": accepted[name] + refused[name], "rejected": refused[name]} for name in accepted
     }
     _reconcile(work, measures)
-    counts = {"records": measures["records"]["total"], "rejected": refused["records"]}
-    done = StepOutput(accepted, output.records, output.sensitive)
-    return Result(done, counts, measures)
+    aside = len(rejected) if rejected is not None else 0
+    counts = {"records": len(records) + aside, "rejected": aside}
+    return Result(StepOutput(accepted, records, sensitive), counts, measures)
 
 
 def _reconcile(work: Work, measures: Mapping[str, Mapping[str, Any]]) -> None:
     faults = []
     for name, target in work.step.reconcile.items():
         step, _, measure_name = target.partition(".")
-        expected = work.context.output(step).measures[measure_name]
+        expected = work.output(step).measures[measure_name]
         found = measures[name]["total"]
         if found != expected:
             said = (

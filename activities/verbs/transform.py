@@ -1,40 +1,32 @@
 """TRANSFORM: earlier steps' records into new ones by SQL; each is checked against its object type."""
 
 from activities.dead_letters import Rejected, check_rejects, keep_rejected
+from activities.sensitivity import hidden_columns
 from activities.verbs.measuring import measured
-from activities.work import Result, Work
+from activities.work import Result, Work, tables
 from kernel.errors import InternalError
-from kernel.records import Record, Records
+from kernel.records import ColumnKind, Record, Records
 from store.object_types import object_types
-from workflows.context import StepOutput
+from workflows.model import Transform
 from workflows.objects import ObjectType
 
+TEXTS = frozenset({ColumnKind.TEXT, ColumnKind.TIMESTAMP_TEXT})
 
-def transform(work: Work) -> Result:
+
+def transform(work: Work, select: Transform) -> Result:
     """Run the SELECT; rejects become dead letters or fail the step, as it declares."""
-    assert work.step.transform is not None
-    engine, sql = work.services.engine, work.step.transform.sql
-    inputs = engine.analyse(sql).tables
-    records = engine.run(sql, work.context.tables(inputs))
-    output = StepOutput(records=records, sensitive=_sensitive(work, inputs, records))
+    engine = work.services.engine
+    sources = work.sources(engine.analyse(select.sql).tables)
+    records = engine.run(select.sql, tables(sources))
+    texts = {column.name: column.kind in TEXTS for column in records.columns}
+    sensitive = hidden_columns(sources.values(), texts).union(work.step.sensitive)
     if not work.step.emits:
-        return measured(work, output)
+        return measured(work, records, sensitive)
     accepted, rejected = _checked(records, _object_type(work, work.step.emits))
-    check_rejects(work, rejected, output.sensitive)
-    result = measured(
-        work,
-        StepOutput(records=accepted, sensitive=output.sensitive),
-        Records(records.columns, [one.record for one in rejected]),
-    )
-    keep_rejected(work, rejected, output.sensitive)
+    check_rejects(work, rejected, sensitive)
+    result = measured(work, accepted, sensitive, Records(records.columns, [one.record for one in rejected]))
+    keep_rejected(work, rejected, sensitive)
     return result
-
-
-def _sensitive(work: Work, inputs: frozenset[str], records: Records) -> frozenset[str]:
-    """Declared here, or of the same name as a sensitive column of an input."""
-    inherited = {name for key in inputs for name in work.context.output(key).sensitive}
-    names = {column.name for column in records.columns}
-    return frozenset((inherited & names) | set(work.step.sensitive))
 
 
 def _object_type(work: Work, name: str) -> ObjectType:

@@ -1,6 +1,7 @@
 """Work done in this process, by a dispatcher that may live on another loop."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -93,7 +94,8 @@ class LocalConsumer:
         except Exception:
             logger.exception("The dispatcher broke down on %s '%s'; it is tried again.", work.kind, work.name)
         finally:
-            self._back.put((work, answer))
+            with contextlib.suppress(RuntimeError):  # the hub was closed without waiting for this
+                self._back.put((work, answer))
 
     def _done(self, item: tuple[Work, Any]) -> None:
         work, answer = item

@@ -86,19 +86,18 @@ class SqlEngine:
 
     def describe_measure(self, expression: str, columns: tuple[Column, ...]) -> Column:
         """The type of an aggregate over records of these columns; `InvalidData` when it is none."""
-        sql = f"SELECT ({expression}) AS value {_OVER_ALL}"
-        return self.describe(sql, {"measured": columns})[0]
+        return self.describe(f"SELECT (\n{expression}\n) AS value {_OVER_ALL}", {"measured": columns})[0]
 
     def analyse_measure(self, expression: str) -> Statement:
         """What an aggregate reads besides the records it measures, and what must not be in it."""
-        statement = self.analyse(f"SELECT ({expression}) AS value {_OVER_ALL}")
+        statement = self.analyse(f"SELECT {_zero_if_null(expression)} AS value {_OVER_ALL}")
         return Statement(statement.tables - {"measured"}, statement.faults)
 
     def measure(self, expressions: Mapping[str, str], records: Records) -> dict[str, Any]:
         """Aggregates over `records`, e.g. `{"amount": "sum(amount)"}`; an empty sum is zero."""
         if not expressions:
             return {}
-        parts = ", ".join(f'coalesce(({text}), 0) AS "{name}"' for name, text in expressions.items())
+        parts = ", ".join(f'{_zero_if_null(text)} AS "{name}"' for name, text in expressions.items())
         return self.row(f"SELECT {parts} {_OVER_ALL}", {"measured": records})
 
     def _consistent_functions(self) -> frozenset[str]:
@@ -150,6 +149,10 @@ def _open() -> "duckdb.DuckDBPyConnection":
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _zero_if_null(expression: str) -> str:
+    return f"coalesce((\n{expression}\n), 0)"  # on a line of its own: a comment at its end swallows nothing
 
 
 def _quoted(name: str) -> str:

@@ -99,7 +99,7 @@ def test_a_new_code_would_be_noticed(program: str) -> None:
     assert "new" in set(codes_in(ast.parse(program)))
 
 
-# What is no fault -------------------------------------------------------------------------------------------
+# What is no fault ---------------------------------------------------------------------------------
 
 SOUND: dict[str, tuple[str, ...]] = {
     "a lookup with a parameter": (
@@ -137,7 +137,7 @@ def test_what_is_no_fault(steps: tuple[str, ...]) -> None:
     assert checked(definition(*steps)).faults == ()
 
 
-# One mistake, one fault -------------------------------------------------------------------------------------
+# One mistake, one fault ---------------------------------------------------------------------------
 
 UNREAD = "  - {key: lines, transfrom: {sql: SELECT 1}} # here"
 FOLLOWING = {

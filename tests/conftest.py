@@ -1,11 +1,17 @@
 """Fixtures for real services; see tests/support/services.py."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from localhost.services.stack import Endpoints, Stack
 from tests.support.services import Database, fresh_database, install_services, session_stack
+
+
+def pytest_configure() -> None:
+    """Let a session that is told to end stop its services first, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -23,7 +23,8 @@ class StoredFile:
 
 
 def upload_file(deployment: Deployment, name: str, data: bytes, actor: str, *, overwrite: bool) -> StoredFile:
-    """Store a file under `name`. The same bytes again change nothing.
+    """Store a file under `name`. The same bytes again change nothing, but are recorded: the first upload may
+    have been cut off before its record was written.
 
     Raises `TooLarge`, `InvalidRequest` for an unusable name, `Conflict` when other bytes are there.
     """
@@ -40,7 +41,6 @@ def upload_file(deployment: Deployment, name: str, data: bytes, actor: str, *, o
     except Conflict:
         if hashlib.sha256(deployment.blobs.read(FILES, name)).hexdigest() != stored.sha256:
             raise
-        return stored
     now = deployment.clock()
     with deployment.database.transaction(actor) as connection:
         audit.record(

@@ -7,7 +7,8 @@ SluiceError
 │   ├── NotFound
 │   ├── MethodNotAllowed
 │   ├── Conflict                the thing exists or changed meanwhile
-│   └── TooLarge
+│   ├── TooLarge
+│   └── UnsupportedMedia        a body in a form that is not accepted
 ├── PolicyDenied                the author's own rule said no
 ├── OperatorError               the people who run the deployment
 │   ├── InvalidSettings
@@ -150,6 +151,12 @@ class TooLarge(CallerError):
     """More bytes than the deployment accepts."""
 
     code = "too_large"
+
+
+class UnsupportedMedia(CallerError):
+    """A body in a form that is not accepted."""
+
+    code = "unsupported_media"
 
 
 class PolicyDenied(SluiceError):

@@ -33,11 +33,11 @@ class FileVault:
 
     def _read(self) -> dict[str, Secret]:
         try:
-            data = json.loads(self._path.read_text())
+            data = dict(json.loads(self._path.read_text()))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as exc:
-            raise InvalidSettings(f"The secrets file {self._path} cannot be read as JSON.") from exc
+        except (OSError, TypeError, ValueError) as exc:
+            raise InvalidSettings(f"The secrets file {self._path} cannot be read as a JSON object.") from exc
         return {name: Secret(value) for name, value in data.items() if isinstance(value, str)}
 
     def __repr__(self) -> str:

@@ -50,7 +50,7 @@ def upload(request: Request) -> Answer:
     """Store a file's bytes under a name."""
     overwrite = (request.query("overwrite") or "false").lower() == "true"
     stored = upload_file(
-        request.deployment, request.path("name"), request.http.get_body(), request.actor, overwrite=overwrite
+        request.deployment, request.path("name"), request.content(), request.actor, overwrite=overwrite
     )
     return Answer(FileView.model_validate(stored), 201)
 
@@ -70,6 +70,8 @@ ENDPOINTS = (
         save,
         ConnectorView,
         takes=SaveConnector,
+        status=201,
+        also=(200,),
     ),
     Endpoint("connectors_list", "GET", "connectors", "List connectors", index, Page[ConnectorView]),
     Endpoint("connectors_get", "GET", "connectors/{key}", "One connector", show, ConnectorView),

@@ -1,16 +1,21 @@
 """Endpoints for probes."""
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as WaitTimeout
 
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from commands.deployment import Deployment
 from kernel.errors import SluiceError
 from kernel.release import VERSION
+from kernel.traces import trace_of
 from triggers.http import Answer, Endpoint, Request
 from triggers.views import HealthView
+
+logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
 
@@ -21,10 +26,10 @@ def live(_request: Request) -> Answer:
 
 
 def ready(request: Request) -> Answer:
-    """Every dependency answers within its time limit; 503 otherwise."""
+    """Every dependency answers within its time limit; 503 otherwise. Anyone may ask: the log has details."""
     probes = {"database": _database, "storage": _storage}
     pool = ThreadPoolExecutor(len(probes), thread_name_prefix="health")
-    waiting = {name: pool.submit(_outcome, probe, request.deployment) for name, probe in probes.items()}
+    waiting = {name: pool.submit(_outcome, name, probe, request) for name, probe in probes.items()}
     checks = {}
     for name, check in waiting.items():
         try:
@@ -38,11 +43,15 @@ def ready(request: Request) -> Answer:
     )
 
 
-def _outcome(probe: Callable[[Deployment], None], deployment: Deployment) -> str:
+def _outcome(name: str, probe: Callable[[Deployment], None], request: Request) -> str:
     try:
-        probe(deployment)
+        probe(request.deployment)
     except SluiceError as exc:
-        return exc.message
+        logger.warning("not ready: %s: %s", name, exc.message)
+        return f"The {name} does not answer; see the log."
+    except SQLAlchemyError as exc:
+        logger.warning("not ready: %s: %s", name, trace_of(exc))
+        return f"The {name} answers, but not as it should: is its schema up to date? See the log."
     return "ok"
 
 
@@ -57,5 +66,14 @@ def _storage(deployment: Deployment) -> None:
 
 ENDPOINTS = (
     Endpoint("health_live", "GET", "health/live", "The process answers", live, HealthView, anonymous=True),
-    Endpoint("health_ready", "GET", "health/ready", "Dependencies answer", ready, HealthView, anonymous=True),
+    Endpoint(
+        "health_ready",
+        "GET",
+        "health/ready",
+        "Dependencies answer",
+        ready,
+        HealthView,
+        also=(503,),
+        anonymous=True,
+    ),
 )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,14 +14,16 @@ from pydantic import BaseModel, ValidationError
 from commands.deployment import Deployment
 from commands.starting import Starter
 from kernel import errors
-from kernel.errors import Fault, InvalidRequest, NotFound, SluiceError, TooLarge
+from kernel.errors import Fault, InvalidRequest, NotFound, SluiceError, TooLarge, UnsupportedMedia
 from kernel.ids import new_id
 from kernel.traces import trace_of
+from triggers.bodies import Body, json_data, storable
 
 logger = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 1_000_000
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+_LIMIT = re.compile(r"[0-9]{1,4}")
 
 STATUSES: Mapping[type[SluiceError], int] = {
     errors.InvalidDefinition: 422,
@@ -28,6 +31,7 @@ STATUSES: Mapping[type[SluiceError], int] = {
     errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
     errors.TooLarge: 413,
+    errors.UnsupportedMedia: 415,
     errors.CallerError: 400,
     errors.PolicyDenied: 422,
     errors.Unavailable: 503,
@@ -48,7 +52,7 @@ class Request:
 
     def path(self, name: str) -> str:
         """A part of the route."""
-        return str(self.http.route_params.get(name, ""))
+        return storable(str(self.http.route_params.get(name, "")), name)
 
     def id(self, name: str) -> UUID:
         """A part of the route that is an id; `NotFound` when it cannot be one."""
@@ -60,39 +64,50 @@ class Request:
     def query(self, name: str) -> str | None:
         """A query parameter, or `None`."""
         value: str | None = self.http.params.get(name)
-        return value
+        return None if value is None else storable(value, name)
 
     def header(self, name: str) -> str | None:
         """A header, or `None`."""
         value: str | None = self.http.headers.get(name)
-        return value
+        return None if value is None else storable(value, name)
 
     @cached_property
     def limit(self) -> int:
         """The page size asked for, within bounds."""
         text = self.query("limit") or str(DEFAULT_LIMIT)
-        if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
-            raise InvalidRequest(f"`limit` is {text!r}; use a whole number from 1 to {MAX_LIMIT}.")
+        if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
+            raise InvalidRequest(f"`limit` is {text[:20]!r}; use a whole number from 1 to {MAX_LIMIT}.")
         return int(text)
 
     def text(self) -> str:
-        """The body as UTF-8 text of at most a megabyte."""
-        data = self.http.get_body()
+        """The body as UTF-8 text of at most a megabyte.
+
+        Raises `UnsupportedMedia` for a form with parts: its envelope would be taken for the content.
+        """
+        data = self.content()
         if len(data) > MAX_JSON_BYTES:
             raise TooLarge(f"The body has {len(data):,} bytes; at most {MAX_JSON_BYTES:,} are accepted here.")
         try:
-            return data.decode("utf-8")
+            return storable(data.decode("utf-8"), "body")
         except UnicodeDecodeError as exc:
             raise InvalidRequest(f"The body is not UTF-8: byte {exc.start} does not fit.") from exc
 
-    def body[Model: BaseModel](self, model: type[Model]) -> Model:
+    def content(self) -> bytes:
+        """The body as it is; `UnsupportedMedia` for a form with parts."""
+        kind = (self.header("Content-Type") or "").lower()
+        if kind.startswith("multipart/"):
+            raise UnsupportedMedia(
+                "A form with parts is not accepted here; send the content itself as the body "
+                "(with curl: --data-binary @FILE)."
+            )
+        data: bytes = self.http.get_body()
+        return data
+
+    def body[Model: Body](self, model: type[Model]) -> Model:
         """The JSON body as a model; `InvalidRequest` with a pointer for every fault."""
-        text = self.text() or "{}"
+        data = json_data(self.text() or "{}", model.number)
         try:
-            return model.model_validate(json.loads(text, parse_float=str))
-        except json.JSONDecodeError as exc:
-            place = f"line {exc.lineno}, column {exc.colno}"
-            raise InvalidRequest(f"The body is not JSON: {exc.msg} at {place}.") from exc
+            return model.model_validate(data)
         except ValidationError as exc:
             faults = [Fault(e["type"], f"{e['msg']}.", path=pointer(e["loc"])) for e in exc.errors()]
             raise InvalidRequest("The body does not fit.", faults=faults) from exc
@@ -124,6 +139,8 @@ class Endpoint:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Other statuses with the same answer."""
     anonymous: bool = False
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, RootModel
@@ -9,12 +10,13 @@ from pydantic.json_schema import models_json_schema
 
 from kernel.release import VERSION
 from triggers.http import Answer, Endpoint, Request
+from triggers.views import ProblemView
 
 _REF = "#/components/schemas/{model}"
 _MEDIA = {"text": "application/yaml", "bytes": "application/octet-stream"}
 _PROBLEM = {
     "description": "Problem details (RFC 9457) with a stable `code`",
-    "content": {"application/problem+json": {"schema": {"type": "object"}}},
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemView"}}},
 }
 
 
@@ -24,7 +26,7 @@ class OpenApi(RootModel[dict[str, Any]]):
 
 def openapi_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """The document for these endpoints."""
-    models = {model for endpoint in endpoints for model in _models(endpoint)}
+    models = {ProblemView} | {model for endpoint in endpoints for model in _models(endpoint)}
     ordered = sorted(models, key=lambda model: model.__name__)
     refs, definitions = models_json_schema([(model, "serialization") for model in ordered], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -64,7 +66,10 @@ def _operation(endpoint: Endpoint, refs: Any) -> dict[str, Any]:
         "summary": endpoint.summary,
         "parameters": _parameters(endpoint),
         "responses": {
-            str(endpoint.status): {"description": endpoint.summary, "content": given},
+            **{
+                str(status): {"description": HTTPStatus(status).phrase, "content": given}
+                for status in (endpoint.status, *endpoint.also)
+            },
             "default": _PROBLEM,
         },
     }

@@ -14,6 +14,7 @@ from triggers.views import DeadLetterView, Page, RunDetailView, RunView, StartRu
 from workflows.states import RunState
 
 _MAX_KEY = 200
+_FOREIGN_CURSOR = "The cursor is not one of ours; start again without it."
 
 
 def start(request: Request) -> Answer:
@@ -55,10 +56,10 @@ def show(request: Request) -> Answer:
 
 def dead_letters(request: Request) -> Answer:
     """The records a run set aside, with reasons."""
-    run_id, cursor = request.id("id"), request.query("cursor")
+    run_id, after = request.id("id"), _letter_position(request.query("cursor"))
     with request.deployment.database.reading() as connection:
         get_run(connection, run_id)
-        rows = list_for_run(connection, run_id, UUID(cursor) if cursor else None, request.limit + 1)
+        rows = list_for_run(connection, run_id, after, request.limit + 1)
     shown = rows[: request.limit]
     following = str(shown[-1].id) if len(rows) > request.limit else None
     return Answer(Page[DeadLetterView](items=[DeadLetterView.of(row) for row in shown], next=following))
@@ -85,7 +86,14 @@ def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
         at, run_id = base64.urlsafe_b64decode(cursor).decode().split("|")
         return datetime.fromisoformat(at), UUID(run_id)
     except (binascii.Error, ValueError) as exc:
-        raise InvalidRequest("The cursor is not one of ours; start again without it.") from exc
+        raise InvalidRequest(_FOREIGN_CURSOR) from exc
+
+
+def _letter_position(cursor: str | None) -> UUID | None:
+    try:
+        return None if cursor is None else UUID(cursor)
+    except ValueError as exc:
+        raise InvalidRequest(_FOREIGN_CURSOR) from exc
 
 
 _PAGING = {"cursor": "Where to go on", "limit": "Items a page"}

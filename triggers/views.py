@@ -1,8 +1,8 @@
 """What the API takes and gives: the models that requests are parsed with and OpenAPI is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,12 +11,7 @@ from store.connectors import ConnectorRow
 from store.dead_letters import DeadLetter
 from store.runs import RunRow, TaskRow
 from store.workflows import Version, WorkflowRow
-
-
-class Body(BaseModel):
-    """Base of request bodies: unknown names are faults."""
-
-    model_config = ConfigDict(extra="forbid")
+from triggers.bodies import Body
 
 
 class View(BaseModel):
@@ -27,6 +22,8 @@ class View(BaseModel):
 
 class StartRun(Body):
     """Start a run of a workflow's active version."""
+
+    number: ClassVar[Callable[[str], Any]] = str  # money is exact: 50.00 stays what was written
 
     inputs: dict[str, Any] = Field(default_factory=dict)
     reason: str = ""
@@ -58,6 +55,18 @@ class FaultView(View):
     value: str | None = None
     hint: str = ""
     severity: str = "error"
+
+
+class ProblemView(View):
+    """What went wrong (RFC 9457): `code` is stable, `errors` has every fault, the log knows `trace_id`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FaultView]
+    trace_id: str
 
 
 class ValidationView(View):

@@ -69,6 +69,7 @@ ENDPOINTS = (
         VersionView,
         takes="text",
         status=201,
+        also=(200,),
     ),
     Endpoint(
         "workflows_validate",

@@ -104,7 +104,7 @@ def template_expressions(value: Any) -> Iterator[str]:
     """
     if isinstance(value, str):
         yield from (found.strip() for found in _TEMPLATE.findall(value))
-        _, opened, rest = _TEMPLATE.sub("", value).partition("${{")
+        _, opened, rest = _TEMPLATE.sub(" ", value).partition("${{")
         if opened:
             yield opened + rest
     elif isinstance(value, Mapping):

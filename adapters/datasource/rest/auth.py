@@ -10,7 +10,7 @@ from adapters.datasource.rest.places import at
 from adapters.datasource.rest.retry_after import retry_after
 from adapters.datasource.rest.settings import Basic, ClientCredentials, HeaderKey, OAuth, RestSettings
 from adapters.datasource.rest.transport import Answer, Call, Transport
-from adapters.datasource.rest.wire import parsed
+from adapters.datasource.rest.wire import NotJson, parsed
 from kernel.errors import AuthenticationFailed, ExternalError, RateLimited, SystemUnavailable
 from kernel.secrets import Secret
 
@@ -117,11 +117,11 @@ class TokenSignIn:
         try:
             data = parsed(answer.body)
             token, seconds = at(data, ("access_token",)), at(data, ("expires_in",))
-        except ValueError:
+        except NotJson:
             token = seconds = None
         if not isinstance(token, str) or not token:
             raise AuthenticationFailed(f"The answer of {self._transport.place} has no access_token.")
-        self._until = time.monotonic() + _lifetime(seconds)
+        self._until = time.monotonic() + usable_seconds(seconds)
         return Secret(token)
 
     def _request(self, secret: str) -> Call:
@@ -186,7 +186,7 @@ def _sendable(value: str) -> str:
     return value
 
 
-def _lifetime(seconds: Any) -> float:
+def usable_seconds(seconds: Any) -> float:
     """Seconds for which a token may be used; half of its life where that is short."""
     if isinstance(seconds, str) and seconds.isdecimal():
         seconds = int(seconds)

@@ -30,7 +30,7 @@ REFUSALS = frozenset({400, 413, 422})
 CONFLICTS = frozenset({409, 412})
 """The system has something under the same key, or works on it at this moment."""
 
-_UNKNOWN_OUTCOMES = frozenset({301, 302, 303, 500, 501, 502, 504})
+_UNKNOWN_OUTCOMES = frozenset({301, 302, 303, *range(500, 600)}) - {503}
 """Statuses that also come when a write was carried out: from a page after it, a crash, or a gateway."""
 
 type _Meaning = tuple[type[ExternalError], str]

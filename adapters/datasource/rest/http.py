@@ -13,7 +13,7 @@ from adapters.datasource.rest.failures import Complaint, complaint, explanation,
 from adapters.datasource.rest.scrubbing import scrubbed
 from adapters.datasource.rest.settings import RestSettings
 from adapters.datasource.rest.transport import Answer, Call, Transport
-from adapters.datasource.rest.wire import parsed
+from adapters.datasource.rest.wire import NotJson, parsed
 from kernel.errors import ExternalError, InDoubt, InvalidData, RateLimited, Transient
 from kernel.records import Value
 
@@ -64,9 +64,9 @@ class Http:
             return None
         try:
             if not _is_json(answer.headers.get("content-type", "")):
-                raise ValueError("content type")
+                raise NotJson("content type")
             return parsed(answer.body)
-        except ValueError as exc:
+        except NotJson as exc:
             what = f"{self.what(call)} was answered with status {answer.status} and no whole JSON"
             if call.writes:
                 raise InDoubt(f"{what}: whether the system acted on it is unknown.") from exc
@@ -86,7 +86,7 @@ class Http:
         """What the body of an answer without success says; nothing when the settings do not say where."""
         try:
             return explanation(self.settings.errors, parsed(answer.body))
-        except ValueError:
+        except NotJson:
             return Complaint("")
 
     def fit(self, text: str, values: Mapping[str, Value] | None = None) -> str:

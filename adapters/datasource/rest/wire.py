@@ -19,16 +19,20 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LARGEST_EXPONENT = 400
 
 
+class NotJson(Exception):
+    """Bytes that are not JSON, or not such as records are made of."""
+
+
 def parsed(body: bytes) -> Any:
     """JSON with decimals as `Decimal`.
 
-    Raises `ValueError` for anything that is not JSON, NaN and infinities included, for numbers too large to
-    be a record's, and for data nested too deeply.
+    Raises `NotJson` for NaN and infinities too, for numbers too large to be a record's, and for data nested
+    too deeply.
     """
     try:
         return json.loads(body, parse_float=_exact, parse_constant=_no_constant)
-    except RecursionError as exc:
-        raise ValueError("nested too deeply") from exc
+    except (ValueError, RecursionError) as exc:
+        raise NotJson(type(exc).__name__) from exc
 
 
 def _exact(text: str) -> Decimal:

@@ -21,6 +21,7 @@ from tests.support.erp_server.resources import (
     refused,
     write_batch,
     write_one,
+    write_strictly,
 )
 
 
@@ -69,8 +70,8 @@ class Erp:
         return json_response(404, None) if found is None else json_response(200, found)
 
     async def redirect(self, request: Request) -> Response:
-        """Elsewhere."""
-        return RedirectResponse(request.query_params["to"], 302)
+        """Elsewhere, by default here again."""
+        return RedirectResponse(request.query_params.get("to", "/redirect"), 302)
 
     async def large(self, request: Request) -> Response:
         """An answer of as many bytes as asked for."""
@@ -122,9 +123,14 @@ class Erp:
         key = request.path_params.get("key") or request.headers.get("idempotency-key", "")
         if request.method == "GET":
             return self._find(request, resource, key)
-        data = read_text(await request.body())
+        try:
+            data = read_text(await request.body())
+        except ValueError:
+            return refused(400, "That is not JSON")
         if request.url.path.endswith("/batches"):
             return write_batch(self.ledger, resource, data["lines"])
+        if request.url.path.endswith("/strict-batches"):
+            return write_strictly(self.ledger, resource, data["lines"])
         return write_one(self.ledger, resource, key, data)
 
     def _find(self, request: Request, resource: str, key: str) -> Reply:
@@ -157,5 +163,6 @@ def make_app(ledger_path: Path) -> Starlette:
             Route("/{resource}/lines", erp.business, methods=["GET", "POST"]),
             Route("/{resource}/lines/{key}", erp.business, methods=["GET", "PUT"]),
             Route("/{resource}/batches", erp.business, methods=["POST"]),
+            Route("/{resource}/strict-batches", erp.business, methods=["POST"]),
         ]
     )

@@ -113,6 +113,16 @@ def write_batch(ledger: Ledger, resource: str, records: list[dict[str, Any]]) ->
     return Reply(207, {"results": results})
 
 
+def write_strictly(ledger: Ledger, resource: str, records: list[dict[str, Any]]) -> Reply:
+    """All records or, when one of them is wrong, none."""
+    try:
+        for record in records:
+            _check(record)
+    except Refusal as exc:
+        return refused(exc.status, str(exc))
+    return write_batch(ledger, resource, records)
+
+
 def refused(status: int, message: str) -> Reply:
     """An answer that says no."""
     return Reply(status, {"error": {"message": message, "trace": "internal-canary-7731"}})

@@ -85,13 +85,13 @@ class Clients:
         """Let an instance take no further steps until it is resumed."""
         suspended = pb.ExecutionSuspendedEvent(input=text(reason))
         event = events.encode(self._core.timers.now(), executionSuspended=suspended)
-        await self._control(instance_id, "executionSuspended", event)
+        await self._set_suspended(instance_id, event, suspended=True)
 
     async def resume(self, instance_id: str, reason: str | None) -> None:
         """Let a suspended instance go on."""
         resumed = pb.ExecutionResumedEvent(input=text(reason))
         event = events.encode(self._core.timers.now(), executionResumed=resumed)
-        await self._control(instance_id, "executionResumed", event)
+        await self._set_suspended(instance_id, event, suspended=False)
 
     async def restart(self, instance_id: str, *, new_id: bool) -> str:
         """Start a finished instance again with the same name, input, version and tags; the id."""
@@ -131,10 +131,10 @@ class Clients:
         await self._core.journal.durable()
         return await self._reader.finished_ids(wanted, after, size)
 
-    async def _control(self, instance_id: str, kind: str, event: bytes) -> None:
+    async def _set_suspended(self, instance_id: str, event: bytes, *, suspended: bool) -> None:
         instance = await self._existing(instance_id)
         if not instance.finished:
-            self._core.inbox.send(instance, kind, event)
+            self._core.inbox.set_suspended(instance, event, suspended=suspended)
             await self._core.journal.durable()
 
     async def _existing(self, instance_id: str) -> Instance:

@@ -2,9 +2,9 @@
 
 from durabletask.internal import orchestrator_service_pb2 as pb
 
-from localhost.taskhub import statuses
+from localhost.taskhub import events, statuses
 from localhost.taskhub.completion import Completion, drop_waits
-from localhost.taskhub.inbox import EXECUTION_STARTED, Inbox
+from localhost.taskhub.inbox import EXECUTION_STARTED, RESUMED, SUSPENDED, Inbox
 from localhost.taskhub.journal import Journal
 from localhost.taskhub.model import Instance
 from localhost.taskhub.registry import new_execution_id
@@ -12,7 +12,7 @@ from localhost.taskhub.starts import started_event
 from localhost.taskhub.timers import Timers
 
 # What is meant for the instance rather than for one of its executions.
-_LASTING = frozenset({"eventRaised", "executionSuspended", "executionResumed"})
+_LASTING = frozenset({"eventRaised", SUSPENDED, RESUMED})
 
 
 class Continuation:
@@ -27,12 +27,18 @@ class Continuation:
     def start(self, instance: Instance, action: pb.CompleteOrchestrationAction) -> None:
         """Begin anew with the given input; events come along, results of the old execution do not."""
         drop_waits(instance, self._timers)
+        halted = instance.status == statuses.SUSPENDED
         waiting, instance.inbox = instance.inbox, []
         self._renew(instance, action)
         # Everything gets a new number: messages are read back in the order of their numbers.
         self._inbox.send(instance, EXECUTION_STARTED, started_event(instance, self._timers.now()))
-        for event in action.carryoverEvents:
-            self._inbox.send(instance, event.WhichOneof("eventType") or "", event.SerializeToString())
+        for carried in action.carryoverEvents:
+            kind = carried.WhichOneof("eventType") or ""
+            self._inbox.send(instance, kind, carried.SerializeToString())
+        if halted:
+            suspended = pb.ExecutionSuspendedEvent()
+            event = events.encode(self._timers.now(), executionSuspended=suspended)
+            self._inbox.send(instance, SUSPENDED, event)
         for message in waiting:
             self._journal.consumed(message)
             if message.kind in _LASTING:

@@ -24,24 +24,23 @@ _SIGNALED = "entityOperationSignaled"
 class BatchWork:
     """A batch of operations of one entity for a consumer. See `dispatch.Work`.
 
-    It takes only operations up to the number `limit`: those that are durable. Entity code may have effects on
-    the outside world, which must not come from something that never happened.
+    It takes only operations that are durable: entity code may have effects on the outside world, which must
+    not come from something that never happened.
     """
 
     kind = dispatch.BATCH
     version = ""
 
-    def __init__(self, entities: "Entities", entity: Entity, limit: int) -> None:
+    def __init__(self, entities: "Entities", entity: Entity) -> None:
         self._entities = entities
         self.entity = entity
-        self._limit = limit
         self._batch: list[Message] = []
         self.root = entity.id
         self.name = entity.name
 
     def begin(self) -> bytes | None:
         """The encoded EntityBatchRequest."""
-        self._batch = self._entities.begin(self.entity, self._limit)
+        self._batch = self._entities.begin(self.entity)
         return batch_request(self.entity, self._batch) if self._batch else None
 
     def finish(self, answer: bytes) -> None:
@@ -139,13 +138,13 @@ class Entities:
             self._entities.pop(entity.id, None)
         elif self._ready(entity):
             entity.queued = True
-            work = BatchWork(self, entity, self._journal.last_id)
+            work = BatchWork(self, entity)
             self._journal.after(lambda: self._dispatch.push(work))
 
-    def begin(self, entity: Entity, limit: int) -> list[Message]:
+    def begin(self, entity: Entity) -> list[Message]:
         """Take the operations that can run out of the queue."""
         entity.queued = False
-        batch = [message for message in self._ready(entity) if message.id <= limit]
+        batch = [message for message in self._ready(entity) if message.id <= self._journal.durable_id]
         if batch:
             taken = {message.id for message in batch}
             kept = [m for m in entity.queue if isinstance(m, LockRequest) or m.id not in taken]

@@ -11,6 +11,7 @@ from localhost.taskhub.timers import Timers
 EXECUTION_STARTED = "executionStarted"
 EXECUTION_REWOUND = "executionRewound"
 TERMINATED = "executionTerminated"
+SUSPENDED = "executionSuspended"
 RESUMED = "executionResumed"
 
 _START_TIMER = -1  # the timer ids of the SDK are positive
@@ -25,6 +26,7 @@ _URGENCY = {
     "entityOperationFailed": _COMPLETION,
     RESUMED: _CONTROL,
 }
+_HALTS = {SUSPENDED: True, RESUMED: False}
 
 # The SDK replays about 25 events in a millisecond. Below this many, waiting costs more than it saves.
 _CHEAP_EVENTS = 100
@@ -111,6 +113,15 @@ class Inbox:
     def _release(self, instance: Instance) -> None:
         instance.hold = None
         self.wake(instance)
+
+    def set_suspended(self, instance: Instance, event: bytes, *, suspended: bool) -> None:
+        """Send a suspension or resumption, unless it would change nothing: the SDK fails over those."""
+        halted = instance.status == statuses.SUSPENDED
+        delivering = instance.turn.messages if instance.turn else []
+        for message in (*delivering, *instance.inbox):
+            halted = _HALTS.get(message.kind, halted)
+        if halted != suspended:
+            self.send(instance, SUSPENDED if suspended else RESUMED, event)
 
     def begin(self, instance: Instance) -> Turn | None:
         """Take what has arrived into a new turn; None if the instance has no use for one any more."""

@@ -30,11 +30,14 @@ class Store(Protocol):
 
 
 class Journal:
-    """The changes of a hub on their way to its store. `last_id` is the highest number in use there."""
+    """The changes of a hub on their way to its store. `last_id` is the highest number in use there.
+
+    Messages with numbers up to `durable_id` are durable.
+    """
 
     def __init__(self, store: Store, last_id: int, probe: Callable[[str], None]) -> None:
         self._store = store
-        self._last_id = last_id
+        self._last_id = self.durable_id = last_id
         self._probe = probe
         self._open = 1
         self._committed = 0
@@ -52,11 +55,6 @@ class Journal:
     def next_id(self) -> int:
         """A number never given out before in this hub, by any owner."""
         self._last_id += 1
-        return self._last_id
-
-    @property
-    def last_id(self) -> int:
-        """The number given out last."""
         return self._last_id
 
     def changed(self, instance: Instance) -> None:
@@ -132,7 +130,7 @@ class Journal:
                 done.set_exception(error)
 
     async def _commit(self) -> None:
-        batch, effects = self._take(), self._effects
+        batch, effects, last_id = self._take(), self._effects, self._last_id
         self._effects = []
         self._open += 1
         self._probe(BEFORE_COMMIT)
@@ -140,6 +138,7 @@ class Journal:
             await self._store.commit(batch)
         self._probe(AFTER_COMMIT)
         self._committed = batch.number
+        self.durable_id = last_id
         for effect in effects:
             effect()
         for done in self._waiting.pop(batch.number, ()):

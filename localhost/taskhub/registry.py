@@ -19,7 +19,7 @@ class Registry:
 
     def __init__(self, fetch: Fetch, finished_in_memory: int) -> None:
         self._fetch = fetch
-        self._limit = finished_in_memory
+        self.limit = finished_in_memory
         self._instances: dict[str, Instance] = {}
         self._finished: OrderedDict[str, None] = OrderedDict()
         self._removed: set[str] = set()
@@ -55,7 +55,7 @@ class Registry:
             return
         self._finished[instance.id] = None
         self._finished.move_to_end(instance.id)
-        while len(self._finished) > self._limit:
+        while len(self._finished) > self.limit:
             oldest, _ = self._finished.popitem(last=False)
             self._instances.pop(oldest).announce()
             self._changes += 1

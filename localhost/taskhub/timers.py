@@ -34,6 +34,15 @@ class Timers:
         self._armed_for = 0.0
         self._stopped = False
 
+    def __len__(self) -> int:
+        """How many entries the heap has."""
+        return len(self._heap)
+
+    @property
+    def armed(self) -> int:
+        """How many actions are still to come."""
+        return len(self._heap) - self._cancelled
+
     def at(self, when: float, action: Action) -> Deadline:
         """Have `action` called at that time; the result is for `cancel`."""
         self._number += 1

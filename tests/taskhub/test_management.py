@@ -163,6 +163,20 @@ def test_a_suspended_instance_takes_no_step(backend: Backend) -> None:
     assert final(backend, instance_id).get_output() == 2
 
 
+def test_repeated_suspension_and_resumption_change_nothing(hub: HubBackend) -> None:
+    hub.register(orchestrators=[steps])
+    instance_id = hub.client.schedule_new_orchestration(steps, input=1)
+    hub.client.resume_orchestration(instance_id)
+    for _ in range(2):
+        hub.client.suspend_orchestration(instance_id)
+    becomes(hub, instance_id, OrchestrationStatus.SUSPENDED)
+    hub.client.suspend_orchestration(instance_id)
+    for _ in range(3):
+        hub.client.resume_orchestration(instance_id)
+    hub.client.raise_orchestration_event(instance_id, "step")
+    assert final(hub, instance_id).get_output() == 1
+
+
 def test_suspension_survives_a_restart_and_can_be_terminated(hub: HubBackend) -> None:
     hub.register(orchestrators=[steps])
     ids = [hub.client.schedule_new_orchestration(steps, input=1) for _ in range(2)]

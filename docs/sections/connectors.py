@@ -13,7 +13,9 @@ from docs.sections.tables import code, table
 from kernel.records import ColumnKind
 from kernel.secrets import Secret
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "connectors"
+_ROOT = Path(__file__).resolve().parents[2]
+# The demo's connectors, and one for each system type that the demo does not use.
+_FOLDERS = (_ROOT / "examples" / "connectors", _ROOT / "docs" / "reference" / "samples")
 
 
 class NoVault:
@@ -25,8 +27,9 @@ class NoVault:
 
 
 def examples() -> dict[str, Connector]:
-    """The example connectors, one for each system type."""
-    read = {path.stem: json.loads(path.read_text()) for path in sorted(EXAMPLES.glob("*.json"))}
+    """A connector for each system type."""
+    paths = [path for folder in _FOLDERS for path in sorted(folder.glob("*.json"))]
+    read = {path.stem: json.loads(path.read_text()) for path in paths}
     return {given["system"]: Connector(key, **given) for key, given in read.items()}
 
 
@@ -64,7 +67,7 @@ def _models(system: str) -> Mapping[str, type[BaseModel]]:
 def _system(system: str) -> tuple[str, ...]:
     adapter = _adapter(system)
     folder = "/".join(type(adapter).__module__.split(".")[:-1])
-    secrets = ", ".join(map(code, adapter.secret_names))
+    secrets = " or ".join(map(code, adapter.secret_names))
     about = (type(adapter).__doc__ or "").splitlines()[0]
     return code(system), about, secrets, f"[{folder}](../../{folder}/README.md)"
 
@@ -77,7 +80,7 @@ def _operation(operation: Operation) -> tuple[str, ...]:
         operation.verb.upper(),
         operation.summary,
         safe[operation.idempotency] if writes else "",
-        f"{operation.batch_size:,} records" if writes else "",
+        f"{operation.batch_size:,} record{'' if operation.batch_size == 1 else 's'}" if writes else "",
     )
 
 

@@ -131,7 +131,7 @@ def fault_codes(tree: ast.AST) -> Iterator[str]:
 def assigned_codes(function: ast.FunctionDef) -> Iterator[str]:
     for node in ast.walk(function):
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["code"]:
-            yield from (code for code in literals(node.value) if not code.startswith("?"))
+            yield from (code for code in literals(node.value) if re.fullmatch("[a-z_]+", code))
 
 
 def called_codes(call: ast.Call) -> Iterator[str]:

@@ -24,7 +24,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "Step.govern": "Policy: may this go on?",
         "Step.push": "Write records to a system, each exactly once.",
         "Step.sensitive": "Columns whose values must stay out of errors, logs, audit and answers. Later "
-        "steps inherit them for columns of the same name; declare a renamed column again.",
+        "steps inherit them, and treat texts under new names as sensitive too.",
         "Step.emits": "Business object type that each record must meet. Records that do not are rejects.",
         "Step.measures": "Totals over the step's records: a name and an aggregate in DuckDB's SQL. "
         "`records`, the count, is always measured.",

@@ -33,10 +33,13 @@ class Hub:
         self._worker.start()
 
     def history(self, instance: str) -> list[dict[str, Any]]:
-        """The instance's history events as JSON-ready data."""
+        """The instance's history events as JSON-ready data, without stack traces: those name folders."""
         request = pb.StreamInstanceHistoryRequest(instanceId=instance)
         stream = cast(Any, self._client)._stub.StreamInstanceHistory(request)
-        return [MessageToDict(event) for chunk in stream for event in chunk.events]
+        events = [MessageToDict(event) for chunk in stream for event in chunk.events]
+        for event in events:
+            event.get("taskFailed", {}).get("failureDetails", {}).pop("stackTrace", None)
+        return events
 
     def run(self, script: Script) -> Any:
         """Run the orchestrator against the script; returns its final state."""

@@ -229,6 +229,38 @@ def test_a_busy_system_has_written_nothing_and_says_when_to_come_back(
         assert BUSY_SECONDS - 2 <= (caught.value.retry_after or 0) <= BUSY_SECONDS + 1
 
 
+def test_a_failure_after_a_part_was_written_is_a_doubt_about_the_batch(
+    server: ErpServer, make_adapter: MakeAdapter
+) -> None:
+    strict = {**OPERATIONS["keyed_batch"], "push": "/keyed/strict-batches"}
+    adapter = make_adapter({"strict": strict})
+    batch = batch_for("keyed_batch")
+    batch[3].values["amount"] = Decimal(-1)
+    passing = Fault(FaultKind.SLOW, "keyed", times=2, seconds=0)
+    server.faults(passing, Fault(FaultKind.BUSY, "keyed", status=429, retry=RetryForm.SECONDS))
+    with pytest.raises(InDoubt, match="part of the batch") as caught:
+        adapter.push("strict", {}, batch)
+    assert caught.value.retry_after == BUSY_SECONDS
+    statuses = [result.status for result in adapter.push("strict", {}, batch)]
+    assert statuses == [PushStatus.PRESENT, PushStatus.PRESENT, PushStatus.WRITTEN, PushStatus.REJECTED]
+    assert [server.counts("keyed")[record.key] for record in batch] == [1, 1, 1, 0]
+
+
+def test_a_conflict_is_looked_up(server: ErpServer, make_adapter: MakeAdapter) -> None:
+    """409 may also say that another request with the key is still worked on."""
+    adapter, batch = make_adapter(), batch_for("keyed")
+    conflict = Fault(FaultKind.BUSY, status=409)
+    server.faults(conflict)
+    with pytest.raises(InDoubt, match="still be worked on"):
+        adapter.push("keyed", {}, batch)
+    adapter.push("keyed", {}, batch)
+    server.faults(conflict)
+    assert [result.status for result in adapter.push("keyed", {}, batch)] == [PushStatus.PRESENT]
+    server.faults(conflict)
+    assert [result.status for result in adapter.push("sink", {}, batch)] == [PushStatus.REJECTED]
+    assert (server.counts("keyed")[batch[0].key], server.counts("sink")[batch[0].key]) == (1, 0)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_credentials_that_the_system_repeats_go_no_further(
     server: ErpServer, make_adapter: MakeAdapter, operation: str

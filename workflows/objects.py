@@ -98,8 +98,16 @@ def _sentence(field: str, keyword: str, rule: Mapping[str, Any]) -> str:
 
 
 def _instance(record: Record) -> dict[str, Any]:
-    """The record as JSON has it, but with decimals as they are: the validator compares them exactly."""
-    return {name: v if isinstance(v, Decimal) else plain(v) for name, v in record.items()}
+    """The record as JSON has it, with numbers that the validator compares exactly.
+
+    It does so for integers, and for decimals unless they have a fraction and exceed 2**53.
+    """
+    return {name: _number(v) if isinstance(v, Decimal) else plain(v) for name, v in record.items()}
+
+
+def _number(value: Decimal) -> Decimal | int:
+    whole = int(value)
+    return whole if whole == value else value
 
 
 def _line(exc: Exception) -> str:

@@ -1,0 +1,154 @@
+"""Settings: all faults at once, no secret in print, and an example that is complete."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel.errors import InvalidSettings
+from kernel.settings import SETTINGS, Settings, read_settings
+
+ROOT = Path(__file__).resolve().parents[3]
+CANARY = "canary-4711"
+KEY = base64.b64encode((CANARY * 3)[:32].encode()).decode()
+GOOD = {
+    "DATABASE_URL": f"postgresql+psycopg://app:{CANARY}@127.0.0.1/sluice",
+    "AzureWebJobsStorage": f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={CANARY}",
+    "SLUICE_KEY_ENCRYPTION_KEY": KEY,
+}
+BAD = {
+    "DATABASE_URL": f"postgres://app:{CANARY}@127.0.0.1/sluice",
+    "AzureWebJobsStorage": f"AccountKey={CANARY}",
+    "SLUICE_ENVIRONMENT": CANARY,
+    "SLUICE_KEY_ENCRYPTION_KEY": CANARY,
+    "SLUICE_MAX_UPLOAD_BYTES": CANARY,
+    "SLUICE_DATABASE_POOL_SIZE": "0",
+}
+
+
+def faults(environ: dict[str, str]) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidSettings) as caught:
+        read_settings(environ)
+    assert CANARY not in f"{caught.value} {caught.value!r} {caught.value.to_dict()}"
+    return [(fault.code, fault.path) for fault in caught.value.faults]
+
+
+def test_what_is_not_given_has_a_default() -> None:
+    settings = read_settings(GOOD)
+    assert settings.environment == "sandbox"
+    assert settings.secrets_file == Path("secrets.json")
+    assert settings.max_upload_bytes == 50_000_000
+    assert settings.database_pool_size == 4
+    assert settings.platform_authentication is False
+    assert settings.database_url.reveal() == GOOD["DATABASE_URL"]
+    assert settings.storage_connection.reveal() == GOOD["AzureWebJobsStorage"]
+    assert settings.key_encryption_key.reveal() == KEY
+
+
+def test_what_is_given_counts() -> None:
+    settings = read_settings(
+        {
+            **GOOD,
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            "SLUICE_ENVIRONMENT": "production",
+            "SLUICE_SECRETS_FILE": "elsewhere/vault.json",
+            "SLUICE_MAX_UPLOAD_BYTES": "1",
+            "SLUICE_DATABASE_POOL_SIZE": "20",
+            "WEBSITE_AUTH_ENABLED": "True",
+            "UNRELATED": "x",
+        }
+    )
+    assert settings.storage_connection.reveal() == "UseDevelopmentStorage=true"
+    assert (settings.environment, settings.secrets_file) == ("production", Path("elsewhere/vault.json"))
+    assert (settings.max_upload_bytes, settings.database_pool_size) == (1, 20)
+    assert settings.platform_authentication is True
+
+
+def test_everything_that_is_missing_is_told_at_once() -> None:
+    assert faults({}) == [
+        ("missing", name) for name in ("DATABASE_URL", "AzureWebJobsStorage", "SLUICE_KEY_ENCRYPTION_KEY")
+    ]
+    assert faults(dict.fromkeys(GOOD, "")) == faults({})
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    assert faults(BAD) == [("invalid", setting.name) for setting in SETTINGS if setting.name in BAD]
+    del (mixed := dict(BAD))["DATABASE_URL"]
+    assert faults(mixed)[0] == ("missing", "DATABASE_URL")
+    assert len(faults(mixed)) == len(BAD)
+
+
+@pytest.mark.parametrize(
+    "key", [KEY[:-4], KEY + KEY, "not base64!", base64.b64encode(b"k" * 31).decode(), "é"]
+)
+def test_the_key_is_32_bytes(key: str) -> None:
+    assert faults({**GOOD, "SLUICE_KEY_ENCRYPTION_KEY": key}) == [("invalid", "SLUICE_KEY_ENCRYPTION_KEY")]
+
+
+@pytest.mark.parametrize("number", ["-1", "0", "1.5", "1e3", " 1", "many", "²"])
+def test_numbers_are_whole_and_above_0(number: str) -> None:
+    assert faults({**GOOD, "SLUICE_MAX_UPLOAD_BYTES": number}) == [("invalid", "SLUICE_MAX_UPLOAD_BYTES")]
+
+
+SAYS_SO = {
+    **dict.fromkeys(("true", "TRUE", "True", "1", " true "), True),
+    **dict.fromkeys(("false", "0", "no", "yes please", ""), False),
+}
+
+
+@pytest.mark.parametrize(("text", "on"), SAYS_SO.items())
+def test_authentication_of_the_platform_is_trusted_only_when_it_says_so(text: str, on: bool) -> None:
+    assert read_settings({**GOOD, "WEBSITE_AUTH_ENABLED": text}).platform_authentication is on
+
+
+def test_settings_show_no_secret() -> None:
+    settings = read_settings(GOOD)
+    assert CANARY not in f"{settings} {settings!r} {vars(settings)}"
+    assert KEY not in f"{settings} {settings!r} {vars(settings)}"
+    assert repr(settings).count("Secret(***)") == 3
+
+
+@given(st.dictionaries(st.sampled_from([setting.name for setting in SETTINGS]), st.text(max_size=12)))
+def test_any_environment_gives_settings_or_faults(environ: dict[str, str]) -> None:
+    try:
+        read_settings(environ)
+    except InvalidSettings as exc:
+        names = [setting.name for setting in SETTINGS]
+        places = [names.index(fault.path) for fault in exc.faults]
+        assert places == sorted(set(places))
+
+
+def example() -> dict[str, str]:
+    values: dict[str, str] = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
+    return values
+
+
+def names_in_host_json() -> set[str]:
+    return set(re.findall(r"%(\w+)%", (ROOT / "host.json").read_text()))
+
+
+def test_the_example_has_every_setting_and_no_other() -> None:
+    read_elsewhere = {"FUNCTIONS_WORKER_RUNTIME"} | names_in_host_json()
+    assert set(example()) == {setting.name for setting in SETTINGS} | read_elsewhere
+
+
+def test_the_example_can_be_used_as_it_is() -> None:
+    assert isinstance(read_settings(example()), Settings)
+
+
+def test_the_example_shows_the_defaults() -> None:
+    defaults = {setting.name: setting.default for setting in SETTINGS if setting.default is not None}
+    assert {name: example()[name] for name in defaults} == defaults
+
+
+def test_every_field_is_a_setting_and_explained_by_its_name() -> None:
+    source = (ROOT / "kernel" / "settings.py").read_text()
+    explained = dict(re.findall(r'^    (\w+): [\w]+\n    """(\w+):', source, re.MULTILINE))
+    assert explained == {setting.field: setting.name for setting in SETTINGS}
+    fields: Any = Settings.__dataclass_fields__
+    assert set(fields) == set(explained)

@@ -11,11 +11,10 @@ from localhost.taskhub import events, rows, statuses, wire
 from localhost.taskhub.core import Core
 from localhost.taskhub.errors import InstanceExists, InvalidRequest, UnknownInstance, WrongStatus
 from localhost.taskhub.events import text
+from localhost.taskhub.ids import LONGEST, is_instance_id
 from localhost.taskhub.model import Instance
 from localhost.taskhub.reader import Filter, Page, Reader, parse_token
 from localhost.taskhub.starts import NewInstance
-
-_LONGEST_ID = 400
 
 
 class Clients:
@@ -160,10 +159,10 @@ def finished(instance: Instance) -> bool:
 
 
 def _check_id(instance_id: str) -> None:
-    if instance_id.startswith("@") or "\0" in instance_id or len(instance_id) > _LONGEST_ID:
+    if not is_instance_id(instance_id):
         raise InvalidRequest(
-            f"An instance id may not begin with '@', contain a zero character or exceed {_LONGEST_ID} "
-            f"characters: {instance_id[:100]!r}."
+            f"An instance id may not begin with '@', contain a zero character or exceed {LONGEST} bytes: "
+            f"{instance_id[:100]!r}."
         )
 
 

@@ -9,6 +9,7 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from localhost.taskhub import dispatch, events
 from localhost.taskhub.dispatch import Dispatch
 from localhost.taskhub.events import seconds, text, unwrapped
+from localhost.taskhub.ids import is_entity_id, is_instance_id
 from localhost.taskhub.inbox import Inbox
 from localhost.taskhub.journal import Journal
 from localhost.taskhub.model import Entity, LockRequest, Message
@@ -95,12 +96,25 @@ class Entities:
         return list(self._entities.values())
 
     def send(self, entity_id: str, kind: str, event: bytes, visible: float | None = None) -> None:
-        """Put an operation on its way; it queues up now, or when it becomes visible."""
+        """Put an operation on its way; it queues up now, or when it becomes visible.
+
+        One for what cannot be an entity fails for its caller at once.
+        """
         if visible is not None and visible <= self._timers.now():
             visible = None
         message = Message(self._journal.next_id(), entity_id, kind, event, visible)
+        if not is_entity_id(entity_id):
+            self._refuse(message)
+            return
         self._journal.sent(message)
         self.carry(message)
+
+    def _refuse(self, message: Message) -> None:
+        if message.kind == _CALLED:
+            problem = f"{message.target[:100]!r} is not an entity id of the form @name@key."
+            details = pb.TaskFailureDetails(errorType="InvalidEntityId", errorMessage=problem)
+            failure = pb.OperationResultFailure(failureDetails=details)
+            self._answer(message, pb.OperationResult(failure=failure))
 
     def carry(self, message: Message) -> None:
         """Queue an operation that is already in the journal, when it is due."""
@@ -239,7 +253,7 @@ class Entities:
 
     def _start(self, action: pb.StartNewOrchestrationAction) -> None:
         instance_id = action.instanceId or uuid.uuid4().hex
-        if self._registry.live(instance_id) is not None:
+        if not is_instance_id(instance_id) or self._registry.live(instance_id) is not None:
             return  # as for a client: one that runs is not replaced
         self._starts.start(
             NewInstance(

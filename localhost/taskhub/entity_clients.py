@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from localhost.taskhub.core import Core
 from localhost.taskhub.errors import InvalidRequest
+from localhost.taskhub.ids import is_entity_id
 from localhost.taskhub.model import Entity, Message
 
 
@@ -37,7 +38,7 @@ class EntityClients:
         self, entity_id: str, name: str, value: str | None, at: float | None, request_id: str
     ) -> None:
         """Send an operation, now or at a time (seconds since 1970)."""
-        if entity_id.count("@") < 2 or not entity_id.startswith("@") or "\0" in entity_id:
+        if not is_entity_id(entity_id):
             raise InvalidRequest(f"{entity_id!r} is not an entity id of the form @name@key.")
         self._core.entities.signal(entity_id, name, value, at, request_id)
         await self._core.journal.durable()

@@ -5,6 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import StringValue
 
 _NO_ID = -1
+_LAST_SECOND = 253_402_300_799.0  # of the year 9999
 
 
 def timestamp(seconds: float) -> Timestamp:
@@ -14,8 +15,8 @@ def timestamp(seconds: float) -> Timestamp:
 
 
 def seconds(stamp: Timestamp) -> float:
-    """The reverse of `timestamp`."""
-    return float(stamp.seconds) + stamp.nanos / 1_000_000_000
+    """The reverse of `timestamp`; times that no calendar has become the nearest that one has."""
+    return min(max(float(stamp.seconds) + stamp.nanos / 1_000_000_000, 0.0), _LAST_SECOND)
 
 
 def text(value: str | None) -> StringValue | None:

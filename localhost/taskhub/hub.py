@@ -156,8 +156,11 @@ class _Parts:
         if self._consumer is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._consumer.idle(), drain_seconds)
+        # Functions that were still running may have been clients too: only now nobody is left to serve.
+        if self._endpoint is not None:
+            await self._endpoint.close()
         await self.core.close()
-        await self._end()
+        await self.reader.close()
         await self.ownership.release()
 
     async def abandon(self) -> None:

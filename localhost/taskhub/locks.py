@@ -6,6 +6,7 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 
 from localhost.taskhub import events
 from localhost.taskhub.entities import Entities
+from localhost.taskhub.ids import is_entity_id
 from localhost.taskhub.inbox import Inbox
 from localhost.taskhub.journal import Journal
 from localhost.taskhub.model import LockRequest, Message
@@ -13,6 +14,7 @@ from localhost.taskhub.registry import Registry
 from localhost.taskhub.timers import Timers
 
 REQUESTED = "entityLockRequested"
+_EVERYWHERE = "@"  # the event itself names the entities
 
 
 class Locks:
@@ -35,9 +37,12 @@ class Locks:
         self._requests: defaultdict[str, list[LockRequest]] = defaultdict(list)
 
     def request(self, event: pb.HistoryEvent) -> None:
-        """An orchestration asks for a lock."""
-        first = event.entityLockRequested.lockSet[0]
-        message = Message(self._journal.next_id(), first, REQUESTED, event.SerializeToString())
+        """An orchestration asks for a lock. Whatever cannot be an entity needs no lock."""
+        wanted = event.entityLockRequested
+        entities = [entity_id for entity_id in wanted.lockSet if is_entity_id(entity_id)]
+        del wanted.lockSet[:]
+        wanted.lockSet.extend(entities)
+        message = Message(self._journal.next_id(), _EVERYWHERE, REQUESTED, event.SerializeToString())
         self._journal.sent(message)
         self.carry(message)
 

@@ -28,7 +28,7 @@ class HubOptions:
     max_turns: int = 20
     max_activities: int = 20
     max_batches: int = 20
-    finished_in_memory: int = 1000
+    finished_in_memory: int = 200
     takeover_seconds: float = 3.0
     read_connections: int = 3
     own_thread: bool = False

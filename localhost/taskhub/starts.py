@@ -7,6 +7,7 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from localhost.taskhub import events, rows
 from localhost.taskhub.completion import Completion
 from localhost.taskhub.events import text
+from localhost.taskhub.ids import is_instance_id
 from localhost.taskhub.inbox import EXECUTION_STARTED, Inbox
 from localhost.taskhub.journal import Journal
 from localhost.taskhub.model import Instance, Parent
@@ -78,8 +79,12 @@ class Starts:
     ) -> None:
         """Create a sub-orchestration. One whose id is taken by a live instance fails for the parent."""
         link = Parent(parent.id, parent.name, parent.execution, parent.execution_id, task_id)
+        if not is_instance_id(child_id):
+            self._refuse_child(parent, task_id, "InvalidInstanceId", f"{child_id[:100]!r} cannot be an id.")
+            return
         if self._registry.live(child_id) is not None:
-            self._refuse_child(parent, task_id, child_id)
+            message = f"An orchestration with the id '{child_id}' is already running."
+            self._refuse_child(parent, task_id, "OrchestrationAlreadyExists", message)
             return
         parent.children[task_id] = child_id
         self.start(
@@ -95,13 +100,10 @@ class Starts:
             )
         )
 
-    def _refuse_child(self, parent: Instance, task_id: int, child_id: str) -> None:
-        failure = pb.TaskFailureDetails(
-            errorType="OrchestrationAlreadyExists",
-            errorMessage=f"An orchestration with the id '{child_id}' is already running.",
-        )
-        kind, event = events.child_finished(self._timers.now(), task_id, None, failure)
-        self._inbox.send(parent, kind, event)
+    def _refuse_child(self, parent: Instance, task_id: int, kind: str, message: str) -> None:
+        failure = pb.TaskFailureDetails(errorType=kind, errorMessage=message, isNonRetriable=True)
+        sort, event = events.child_finished(self._timers.now(), task_id, None, failure)
+        self._inbox.send(parent, sort, event)
 
 
 def started_event(instance: Instance, now: float, trace: pb.TraceContext | None = None) -> bytes:

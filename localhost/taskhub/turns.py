@@ -137,9 +137,10 @@ class Turns:
             self._inbox.turn_done(instance)
 
     def _end(self, instance: Instance, last: pb.CompleteOrchestrationAction, decided: list[bytes]) -> None:
+        status = int(last.orchestrationStatus)
         self._completion.finish(
             instance,
-            int(last.orchestrationStatus),
+            status if status in statuses.FINISHED else statuses.FAILED,
             output=unwrapped(last, "result"),
             failure=last.failureDetails if last.HasField("failureDetails") else None,
             news=decided,

@@ -8,6 +8,8 @@ from typing import Any
 import grpc
 import pytest
 from durabletask import task
+from durabletask.client import OrchestrationStatus
+from durabletask.history import EventRaisedEvent
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal.orchestrator_service_pb2_grpc import TaskHubSidecarServiceStub
 from durabletask.worker import (
@@ -16,6 +18,7 @@ from durabletask.worker import (
     TaskHubGrpcWorker,
     WorkItemFilters,
 )
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.support.eventually import eventually
 from tests.taskhub.backends import QUIET, HubBackend
@@ -100,13 +103,14 @@ def test_abandoned_work_comes_again(hub: HubBackend) -> None:
     with stub(hub) as service:
         stream = service.GetWorkItems(pb.GetWorkItemsRequest())
         first = next(stream)
+        hub.client.raise_orchestration_event("abandoned", "meanwhile")
         service.AbandonTaskOrchestratorWorkItem(
             pb.AbandonOrchestrationTaskRequest(completionToken=first.completionToken)
         )
         again = next(stream)
         assert again.completionToken != first.completionToken
         kinds = [event.WhichOneof("eventType") for event in again.orchestratorRequest.newEvents]
-        assert kinds == ["orchestratorStarted", "executionStarted"]
+        assert kinds == ["orchestratorStarted", "executionStarted", "eventRaised"]
         stream.cancel()
 
 
@@ -159,7 +163,7 @@ def test_long_histories_stream_to_workers_that_ask_for_it(hub: HubBackend) -> No
         instance_id = hub.client.schedule_new_orchestration(two_events)
         for _ in range(2):
             hub.client.raise_orchestration_event(instance_id, "go", data=text)
-        eventually(lambda: len(hub.client.get_orchestration_history(instance_id)) > 5, what="both events")
+        eventually(lambda: _events_raised(hub, instance_id) == 2, what="both events")
     hub.client.raise_orchestration_event(instance_id, "go", data="last")
     with stub(hub) as service:
         capable = pb.GetWorkItemsRequest(capabilities=[pb.WORKER_CAPABILITY_HISTORY_STREAMING])
@@ -172,6 +176,63 @@ def test_long_histories_stream_to_workers_that_ask_for_it(hub: HubBackend) -> No
         assert events[1].HasField("executionStarted")
         assert sum(event.HasField("eventRaised") for event in events) == 2
         stream.cancel()
+
+
+def test_a_worker_cannot_bring_the_hub_down(hub: HubBackend) -> None:
+    def named(**message: Any) -> pb.SendEntityMessageAction:
+        return pb.SendEntityMessageAction(**message)
+
+    call = pb.EntityOperationCalledEvent(requestId="r", operation="get")
+    call.targetInstanceId.value = "no entity"
+    signal = pb.EntityOperationSignaledEvent(requestId="s", operation="get")
+    signal.targetInstanceId.value = "@half"
+    signal.scheduledTime.seconds = -(10**15)
+    never = Timestamp(seconds=10**15)
+    lock, unlock = pb.EntityLockRequestedEvent(), pb.EntityUnlockSentEvent()
+    child = pb.CreateSubOrchestrationAction
+    odd = [
+        pb.OrchestratorAction(id=1, sendEntityMessage=named(entityOperationCalled=call)),
+        pb.OrchestratorAction(id=2, sendEntityMessage=named(entityOperationSignaled=signal)),
+        pb.OrchestratorAction(id=3, sendEntityMessage=named(entityLockRequested=lock)),
+        pb.OrchestratorAction(id=4, sendEntityMessage=named(entityUnlockSent=unlock)),
+        pb.OrchestratorAction(id=5, createSubOrchestration=child(instanceId="@a@b")),
+        pb.OrchestratorAction(id=6, createSubOrchestration=child(instanceId="a\0b")),
+        pb.OrchestratorAction(id=7, createTimer=pb.CreateTimerAction(fireAt=never)),
+        pb.OrchestratorAction(id=8, sendEvent=pb.SendEventAction(name="x\0")),
+        pb.OrchestratorAction(id=9),
+    ]
+    instance_id = hub.client.schedule_new_orchestration(greets, input="you")
+    with stub(hub) as service:
+        late = pb.CreateInstanceRequest(name="greets", scheduledStartTimestamp=never)
+        service.StartInstance(late)
+        stream = service.GetWorkItems(pb.GetWorkItemsRequest())
+        token = next(stream).completionToken
+        service.CompleteOrchestratorTask(
+            pb.OrchestratorResponse(instanceId=instance_id, completionToken=token, actions=odd)
+        )
+        item = next(stream)
+        kinds = [event.WhichOneof("eventType") for event in item.orchestratorRequest.newEvents]
+        assert kinds.count("subOrchestrationInstanceFailed") == 2
+        assert kinds.count("entityOperationFailed") == kinds.count("entityLockGranted") == 1
+        strange = pb.CompleteOrchestrationAction(orchestrationStatus=pb.ORCHESTRATION_STATUS_PENDING)
+        service.CompleteOrchestratorTask(
+            pb.OrchestratorResponse(
+                instanceId=instance_id,
+                completionToken=item.completionToken,
+                actions=[pb.OrchestratorAction(id=9, completeOrchestration=strange)],
+            )
+        )
+        stream.cancel()
+    state = hub.client.wait_for_orchestration_completion(instance_id, timeout=10)
+    assert state is not None
+    assert state.runtime_status == OrchestrationStatus.FAILED
+    hub.restart()
+    assert hub.client.get_orchestration_state(instance_id) is not None
+
+
+def _events_raised(hub: HubBackend, instance_id: str) -> int:
+    events = hub.client.get_orchestration_history(instance_id)
+    return sum(isinstance(event, EventRaisedEvent) for event in events)
 
 
 def test_filters_send_work_where_its_function_is(hub: HubBackend) -> None:

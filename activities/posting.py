@@ -70,6 +70,14 @@ UNSETTLED = "An earlier run sent other values under the same key and their outco
 
 
 @dataclass(frozen=True)
+class Claimed:
+    """Keys that are ours to send; the `fresh` ones were never sent, or refused, before."""
+
+    keys: Sequence[str]
+    fresh: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Batch:
     """One batch of an operation, by idempotency key. `columns` are what the operation accepts."""
 
@@ -92,13 +100,13 @@ class Batch:
             waiting = [key for key in self.records if key not in fates.of]
             if not waiting:
                 return fates
-            to_send = self._claim(waiting, fates)
-            if to_send:
+            claimed = self._claim(waiting, fates)
+            if claimed.keys:
                 fates.sent = True
-                self._confirm(self._send(to_send), fates)
+                self._confirm(self._send(claimed), fates)
         raise Transient("Another run posts the same records at this moment.", retry_after=2)
 
-    def _claim(self, keys: Sequence[str], fates: Fates) -> list[str]:
+    def _claim(self, keys: Sequence[str], fates: Fates) -> Claimed:
         """Settle what needs no sending, and mark the rest SENT. One transaction."""
         digests = {key: digest(self.records[key], self.columns) for key in keys}
         now = self.work.services.clock()
@@ -114,7 +122,9 @@ class Batch:
             sendable = [Outcome(key) for key in sorted(ours) if key not in fates.of]
             before = (PostingState.INTENDED, PostingState.SENT, PostingState.IN_DOUBT)
             postings.move_postings(connection, self.claim.token, before, PostingState.SENT, sendable, now)
-        return [outcome.key for outcome in sendable]
+        never_sent = (PostingState.INTENDED, PostingState.REJECTED)
+        fresh = [one.key for one in sendable if found[one.key].state in never_sent]
+        return Claimed([one.key for one in sendable], fresh)
 
     def _is_takeable(self, row: PostingRow, digests: Mapping[str, str], fates: Fates) -> bool:
         """Whether another execution's row may be sent by us; settles it when it needs no sending."""
@@ -134,8 +144,10 @@ class Batch:
     def _is_ours(self, row: PostingRow) -> bool:
         return (row.run_id, row.step_key) == (self.claim.run_id, self.claim.step_key)
 
-    def _send(self, keys: Sequence[str]) -> Sequence[PushResult]:
-        outgoing = [Outgoing(key, {name: self.records[key][name] for name in self.columns}) for key in keys]
+    def _send(self, claimed: Claimed) -> Sequence[PushResult]:
+        outgoing = [
+            Outgoing(key, {name: self.records[key][name] for name in self.columns}) for key in claimed.keys
+        ]
         try:
             return self.adapter.push(self.push.operation, self.work.parameters(self.push), outgoing)
         except InDoubt as exc:
@@ -146,11 +158,12 @@ class Batch:
                 ) from exc
             return []
         except (ExternalError, CallerError):
-            self._take_back(keys)
+            self._take_back(claimed.fresh)
             raise
 
     def _take_back(self, keys: Sequence[str]) -> None:
-        """Nothing was written: whoever comes next need not wonder, and may send other values."""
+        """Nothing of these was ever written: whoever comes next may send other values. What an earlier
+        call sent stays SENT, because nobody knows what came of that."""
         outcomes, now = [Outcome(key) for key in keys], self.work.services.clock()
         with self.work.services.database.transaction(ENGINE) as connection:
             postings.lock_postings(connection, keys)

@@ -274,3 +274,22 @@ def test_a_write_that_runs_out_of_time_goes_on_from_the_ledger(world: World) -> 
     assert world.tasks(run.id)["post"].attempt == 1
     assert len(world.ledger()) == 4_233
     assert world.tasks(run.id)["post"].state is TaskState.SUCCEEDED
+
+
+def test_what_an_earlier_call_sent_stays_sent_when_the_next_call_fails(world: World) -> None:
+    world.publish()
+    run = world.start(file=world.upload(SMALL_LOG))
+    lost = world.with_adapter(lambda inner: MortalAdapter(inner, None, Killed()))  # type: ignore[return-value,arg-type]
+    with pytest.raises(Killed):
+        one_segment(lost, run.id)
+    away = world.with_adapter(lambda inner: ConnectionRefusingAdapter(inner))  # type: ignore[return-value,arg-type]
+    assert waits(one_segment(away, run.id))
+    assert dict(world.sql("SELECT state, count(*) FROM sluice.posting GROUP BY 1")) == {"SENT": 2}
+
+
+def test_what_was_never_sent_is_intended_again_when_the_call_fails(world: World) -> None:
+    world.publish()
+    run = world.start(file=world.upload(SMALL_LOG))
+    away = world.with_adapter(lambda inner: ConnectionRefusingAdapter(inner))  # type: ignore[return-value,arg-type]
+    assert waits(one_segment(away, run.id))
+    assert dict(world.sql("SELECT state, count(*) FROM sluice.posting GROUP BY 1")) == {"INTENDED": 2}

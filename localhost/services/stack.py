@@ -53,18 +53,20 @@ class Stack:
         Raises `kernel.errors.Unavailable` if one cannot be had; what was started before that is stopped.
         """
         say = _one_at_a_time(progress)
-        with locked(self._state_dir / "services.lock", lambda: say("Waiting for another start to finish.")):
-            try:
+        try:
+            with locked(
+                self._state_dir / "services.lock", lambda: say("Waiting for another start to finish.")
+            ):
                 self._start_both(say)
-            except OSError as exc:
-                self.stop()
-                raise Unavailable(
-                    f"The local services cannot start: {exc.strerror} ({exc.filename}). "
-                    f"Check the permissions and the free disk space of {self._state_dir}."
-                ) from exc
-            except BaseException:
-                self.stop()
-                raise
+        except OSError as exc:
+            self.stop()
+            raise Unavailable(
+                f"The local services cannot start: {exc.strerror} ({exc.filename}). "
+                f"Check the permissions and the free disk space of {self._state_dir}."
+            ) from exc
+        except BaseException:
+            self.stop()
+            raise
         return self.endpoints
 
     def stop(self) -> None:

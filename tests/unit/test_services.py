@@ -13,7 +13,7 @@ from localhost.services.daemon import last_lines
 from localhost.services.filelock import locked
 from localhost.services.node import find_node
 from localhost.services.ports import LOOPBACK, free_port, is_free, listens
-from localhost.services.stack import Endpoints
+from localhost.services.stack import Endpoints, Stack
 from localhost.services.toolbox import installed, run_installer
 from localhost.services.valuefile import ValueFile
 
@@ -134,6 +134,14 @@ def test_the_end_of_a_log_is_shown(tmp_path: Path) -> None:
     assert last_lines(log) == f"There is no log at {log}."
     log.write_text("\n".join(f"line {n}" for n in range(9)))
     assert last_lines(log, 2) == f"The end of {log}:\n  line 7\n  line 8"
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "services.lock").mkdir()
+    with pytest.raises(
+        Unavailable, match=rf"directory \({tmp_path}/services\.lock\)\. Check the permissions"
+    ):
+        Stack(tmp_path, tmp_path).start()
 
 
 def test_endpoints_do_not_show_their_secrets() -> None:

@@ -54,6 +54,12 @@ class Hands:
         self._core.done(work, answer)
         self._core.dispatch.wake()
 
+    def answer(self, kind: str, answer: Any) -> None:
+        """Settle the first that is held with this answer."""
+        work, _ = self.held[kind].pop(0)
+        self._core.done(work, answer)
+        self._core.dispatch.wake()
+
 
 class GatedStore:
     """Commits when the gate is open."""

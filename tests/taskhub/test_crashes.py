@@ -104,7 +104,7 @@ def test_thousands_of_deaths(hub_url: str, hub_name: str, soak: Callable[[int, i
         choice = random.Random(1)  # noqa: S311 - repeatable
         deaths: Counter[str] = Counter()
         number = 0
-        while deaths.total() < soak(2000, 20_000):
+        while deaths.total() < soak(1000, 20_000):
             number += 1
             deaths += await _through_lives(hub_url, f"{hub_name}-{number}", choice, [])
         assert set(deaths) == set(POINTS)

@@ -141,6 +141,36 @@ def test_entities_run_only_what_is_durable(hub_url: str, hub_name: str) -> None:
     on_a_bench(hub_url, hub_name, scenario)
 
 
+def test_operations_without_a_result_run_again(hub_url: str, hub_name: str) -> None:
+    async def scenario(bench: Bench) -> None:
+        entities = EntityClients(bench.core)
+        bench.store.gate.clear()
+        names = ("first", "second", "third")
+        signals = [asyncio.create_task(entities.signal(str(TALLY), name, None, None, "")) for name in names]
+        await pause()
+        bench.store.gate.set()
+        await asyncio.gather(*signals)
+        await bench.settle()
+        bench.hands.answer(BATCH, pb.EntityBatchResult(results=[_success()]).SerializeToString())
+        await bench.settle()
+        await bench.crash()
+        await bench.settle()
+        ((_, request),) = bench.hands.held[BATCH]
+        operations = pb.EntityBatchRequest.FromString(request).operations
+        assert [operation.operation for operation in operations] == ["second", "third"]
+        # A batch that failed as a whole has used up its operations, and changed nothing.
+        failed = pb.EntityBatchResult(failureDetails=pb.TaskFailureDetails(errorMessage="broken"))
+        bench.hands.answer(BATCH, failed.SerializeToString())
+        await bench.settle()
+        assert not bench.hands.held[BATCH]
+
+    on_a_bench(hub_url, hub_name, scenario)
+
+
+def _success() -> pb.OperationResult:
+    return pb.OperationResult(success=pb.OperationResultSuccess())
+
+
 def test_a_newcomer_does_not_wait_behind_a_large_tree(hub_url: str, hub_name: str) -> None:
     async def scenario(bench: Bench) -> None:
         bench.hands.room = 2

@@ -86,7 +86,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     "key", [KEY[:-4], KEY + KEY, "not base64!", base64.b64encode(b"k" * 31).decode(), "é"]
 )
-def test_the_key_is_32_bytes(key: str) -> None:
+def test_the_key_is_32_bytes_that_are_not_all_zero(key: str) -> None:
     assert faults({**GOOD, "SLUICE_KEY_ENCRYPTION_KEY": key}) == [("invalid", "SLUICE_KEY_ENCRYPTION_KEY")]
 
 
@@ -137,8 +137,10 @@ def test_the_example_has_every_setting_and_no_other() -> None:
     assert set(example()) == {setting.name for setting in SETTINGS} | read_elsewhere
 
 
-def test_the_example_can_be_used_as_it_is() -> None:
-    assert isinstance(read_settings(example()), Settings)
+def test_the_example_can_be_used_but_for_the_key_that_nobody_may_share() -> None:
+    values = example()
+    assert faults(values) == [("invalid", "SLUICE_KEY_ENCRYPTION_KEY")]
+    assert isinstance(read_settings({**values, "SLUICE_KEY_ENCRYPTION_KEY": KEY}), Settings)
 
 
 def test_the_example_shows_the_defaults() -> None:

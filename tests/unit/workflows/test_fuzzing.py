@@ -95,13 +95,13 @@ def check_answer(found: Checked) -> None:
     assert len(set(found.faults)) == len(found.faults), "nothing is said twice"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=300) | VALUES.map(lambda data: json.dumps(data)))
 def test_any_text(text: str) -> None:
     check_answer(checked(text))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(DEFINITIONS, st.booleans())
 def test_anything_in_the_shape_of_a_definition(data: Any, as_yaml: bool) -> None:
     check_answer(checked(yaml.safe_dump(data) if as_yaml else json.dumps(data)))
@@ -122,7 +122,7 @@ def changed(data: Any, path: Pointer, value: Any) -> Any:
     return made
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), LEAVES | VALUES | st.just(...)), min_size=1, max_size=3))
 def test_the_example_with_other_values(changes: list[tuple[Pointer, Any]]) -> None:
     data = EXAMPLE_DATA

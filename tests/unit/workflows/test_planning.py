@@ -85,14 +85,14 @@ def naive_plan(steps: list[Drawn]) -> list[tuple[list[str], set[str]]]:
     return segments
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(linear_workflows())
 def test_plans_are_those_of_the_naive_model(steps: list[Drawn]) -> None:
     plan = make_plan(workflow_of(steps), ENGINE)
     assert [(list(part.steps), set(part.carries)) for part in plan.segments] == naive_plan(steps)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(linear_workflows())
 def test_a_run_by_segments_never_lacks_records(steps: list[Drawn]) -> None:
     """Walk the plan with only what each boundary carries: every step finds what it reads."""
@@ -108,7 +108,7 @@ def test_a_run_by_segments_never_lacks_records(steps: list[Drawn]) -> None:
     assert kept == set()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(linear_workflows())
 def test_a_plan_is_the_same_every_time_and_survives_storage(steps: list[Drawn]) -> None:
     workflow = workflow_of(steps)
@@ -119,7 +119,7 @@ def test_a_plan_is_the_same_every_time_and_survives_storage(steps: list[Drawn]) 
     assert Plan.from_dict(stored).to_dict() == plan.to_dict()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(linear_workflows())
 def test_every_step_is_in_one_segment_and_a_write_ends_it(steps: list[Drawn]) -> None:
     workflow = workflow_of(steps)

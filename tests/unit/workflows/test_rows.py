@@ -123,15 +123,3 @@ def test_names_belong_to_the_digest() -> None:
 def test_only_the_chosen_columns_count() -> None:
     assert digest({"a": 1, "b": 2}, ["a"]) == digest({"a": 1})
     assert digest({"a": Decimal("0.00")}) == digest({"a": Decimal("-0")}) == digest({"a": 0})
-
-
-def test_a_digest_is_64_hex_digits_and_stays_what_it_was() -> None:
-    """Digests are stored with postings: another one of the same record would look like other content."""
-    record: Record = {
-        "name": "Ünal",
-        "amount": Decimal("12.50"),
-        "day": date(2024, 3, 1),
-        "ok": True,
-        "no": None,
-    }
-    assert digest(record) == "60b68ff4fdd6ba38395f232e99bc691939b1a4641ba6e0ad8dc9c3c57c8dd6ec"

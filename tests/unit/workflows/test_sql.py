@@ -57,7 +57,7 @@ def some_records(draw: st.DrawFn) -> Records:
     return Records(tuple(columns), draw(st.lists(row, max_size=5)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(some_records())
 def test_records_come_back_from_sql_as_they_went_in(records: Records) -> None:
     found = ENGINE.run("SELECT * FROM t", {"t": records})
@@ -72,7 +72,7 @@ def test_records_come_back_from_sql_as_they_went_in(records: Records) -> None:
         assert all(type(value) is types.get(column.kind, type(value)) for value in given_values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(some_records())
 def test_what_sql_yields_can_go_in_again_and_is_described_beforehand(records: Records) -> None:
     first = ENGINE.run("SELECT * FROM t", {"t": records})
@@ -81,7 +81,7 @@ def test_what_sql_yields_can_go_in_again_and_is_described_beforehand(records: Re
     assert ENGINE.describe("SELECT * FROM t", shape) == first.columns
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SIZES.flatmap(lambda size: st.tuples(st.just(size), st.lists(decimals(*size), max_size=6))))
 def test_decimals_keep_their_scale(sized: tuple[tuple[int, int], list[Decimal]]) -> None:
     (precision, scale), values = sized
@@ -91,7 +91,7 @@ def test_decimals_keep_their_scale(sized: tuple[tuple[int, int], list[Decimal]])
     assert [format(row["d"], "f") for row in found.rows] == [format(value, "f") for value in values]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(decimals(18, 2) | st.none(), max_size=20))
 def test_measures_are_exact(amounts: list[Decimal | None]) -> None:
     records = Records(parse_columns({"amount": "decimal(18,2)"}), [{"amount": amount} for amount in amounts])

@@ -32,7 +32,7 @@ def shuffled(data: Any, draw: st.DataObject) -> Any:
     return [shuffled(child, draw) for child in data] if isinstance(data, list) else data
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.data(), st.sampled_from([None, 1, "\t"]))
 def test_order_of_keys_and_formatting_do_not_matter(draw: st.DataObject, indent: int | str | None) -> None:
     data = shuffled(DATA, draw)

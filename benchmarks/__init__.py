@@ -1,0 +1,1 @@
+"""Measurements of speed. Each prints medians and ratios to something measured in the same run."""

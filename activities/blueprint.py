@@ -5,9 +5,10 @@ from typing import Any
 import azure.durable_functions as df
 from durabletask.task import ActivityContext
 
-from activities.contract import RUN_SEGMENT, SegmentInput
+from activities.contract import RUN_SEGMENT, Next, Outcome, SegmentInput
 from activities.run_segment import run_segment
 from activities.services import Services
+from kernel.errors import NotFound
 
 
 def activity_blueprint(services: Services) -> df.Blueprint:
@@ -16,6 +17,9 @@ def activity_blueprint(services: Services) -> df.Blueprint:
 
     @blueprint.activity_trigger(input_name="given", activity=RUN_SEGMENT)
     def run_segment_activity(_context: ActivityContext, given: dict[str, Any]) -> dict[str, Any]:
-        return run_segment(services, SegmentInput.from_dict(given)).to_dict()
+        try:
+            return run_segment(services, SegmentInput.from_dict(given)).to_dict()
+        except NotFound:  # repeating the activity, as after other errors, would not make a row
+            return Outcome(Next.REFUSED).to_dict()
 
     return blueprint

@@ -18,6 +18,8 @@ class Next(StrEnum):
     """Run `segment` next (the same one again when it stopped to stay within its time)."""
     RETRY = "retry"
     """Wait `wait_seconds`, then run `segment` again."""
+    REFUSED = "refused"
+    """There is no such run: fail without having changed anything."""
     ENDED = "ended"
     """The run is in a terminal state."""
 

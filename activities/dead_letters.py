@@ -9,7 +9,7 @@ from activities.services import ENGINE
 from activities.work import Work
 from kernel.errors import Fault, InvalidData
 from kernel.records import Record
-from kernel.redaction import redact_fault
+from kernel.redaction import redact_fault, redact_record
 from store.dead_letters import NewDeadLetter, keep
 from workflows.rows import digest, plain
 
@@ -60,6 +60,7 @@ def keep_rejected(work: Work, rejected: Sequence[Rejected], sensitive: frozenset
 
 def _letter(work: Work, one: Rejected, sensitive: frozenset[str], identity: str) -> NewDeadLetter:
     faults = [redact_fault(fault, sensitive).to_dict() for fault in one.faults]
+    shown = redact_record({name: plain(value) for name, value in one.record.items()}, sensitive)
     payload = json.dumps(one.record, default=plain, ensure_ascii=False).encode()
     sealed = work.services.envelope.seal_alone(payload, f"dead letter of {work.run.id}")
-    return NewDeadLetter(identity, one.reason, faults, sealed)
+    return NewDeadLetter(identity, one.reason, faults, shown, sealed)

@@ -60,7 +60,7 @@ def _key(value: str) -> Secret:
         length = len(base64.b64decode(value, validate=True))
     except (binascii.Error, ValueError) as exc:
         raise ValueError("give base64 text") from exc
-    if length != 32:
+    if length != 32 or not any(base64.b64decode(value)):
         raise ValueError("give 32 random bytes as base64")
     return Secret(value)
 

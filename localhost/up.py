@@ -35,7 +35,8 @@ def main(argv: list[str]) -> int:
 def _serve(session: Session, port: int, console: Console) -> None:
     api = Api(session.start(port))
     try:
-        register_examples(api, session)
+        if not api.workflows():  # what was published here before stays as it is
+            register_examples(api, session)
     finally:
         api.close()
     session.print_addresses(console)

@@ -8,10 +8,11 @@ from durabletask.task import OrchestrationContext, RetryPolicy
 
 from activities.contract import RUN_SEGMENT, Next, Outcome, SegmentInput
 
-# Our own database or storage did not answer: nothing could be recorded, so the activity itself is repeated.
+# Our own database or storage did not answer: nothing could be recorded, so the activity itself is repeated,
+# for most of a day: an outage must not end runs.
 _INFRASTRUCTURE = RetryPolicy(
     first_retry_interval=timedelta(seconds=2),
-    max_number_of_attempts=8,
+    max_number_of_attempts=1_000,
     backoff_coefficient=2.0,
     max_retry_interval=timedelta(minutes=1),
 )
@@ -26,6 +27,8 @@ def workflow_run(context: OrchestrationContext, given: dict[str, Any]) -> Genera
             RUN_SEGMENT, input=asked.to_dict(), retry_policy=_INFRASTRUCTURE, return_type=dict
         )
         outcome = Outcome.from_dict(answer)
+        if outcome.next is Next.REFUSED:
+            raise RuntimeError(f"There is no run {given['run_id']}: nothing was executed.")
         if outcome.next is Next.ENDED:
             return {"state": outcome.state}
         if outcome.next is Next.RETRY:

@@ -41,7 +41,7 @@ class Blobs:
 
         with self._mapped(name):
             try:
-                self._blob(container, name).upload_blob(data, overwrite=overwrite)
+                self._upload(container, name, data, overwrite=overwrite)
             except ResourceExistsError as exc:
                 raise Conflict(f"The file {name!r} exists; choose another name or overwrite it.") from exc
 
@@ -68,7 +68,16 @@ class Blobs:
     def ping(self) -> None:
         """Raise `Unavailable` unless the account answers."""
         with self._mapped(FILES):
-            self._service().get_container_client(FILES).get_container_properties()
+            next(iter(self._service().list_containers(results_per_page=1)), None)
+
+    def _upload(self, container: str, name: str, data: bytes, *, overwrite: bool) -> None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            self._blob(container, name).upload_blob(data, overwrite=overwrite)
+        except ResourceNotFoundError:  # a new storage account: nothing but a missing container gives this
+            self.ensure_containers()
+            self._blob(container, name).upload_blob(data, overwrite=overwrite)
 
     def _blob(self, container: str, name: str) -> Any:
         return self._service().get_blob_client(container, name)

@@ -15,19 +15,20 @@ from store.tables import dead_letter
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One record's fate, without the record."""
+    """One record's fate. `record` is what may be seen of it."""
 
     id: UUID
     run_id: UUID
     step_key: str
     reason: str
     faults: list[Mapping[str, Any]]
+    record: Mapping[str, Any]
     created_at: datetime
 
 
 @dataclass(frozen=True)
 class NewDeadLetter:
-    """What to keep of a record: `payload` is sealed, `faults` are redacted.
+    """What to keep of a record: `payload` is sealed, `faults` and `record` are redacted.
 
     `digest` tells the rejects of a step apart and is the same when the step is repeated.
     """
@@ -35,6 +36,7 @@ class NewDeadLetter:
     digest: str
     reason: str
     faults: list[dict[str, Any]]
+    record: dict[str, Any]
     payload: bytes
 
 
@@ -53,7 +55,7 @@ def keep(
 
 def list_for_run(connection: Connection, run_id: UUID, after: UUID | None, limit: int) -> list[DeadLetter]:
     """A run's dead letters in the order they were kept."""
-    names = ("id", "run_id", "step_key", "reason", "faults", "created_at")
+    names = ("id", "run_id", "step_key", "reason", "faults", "record", "created_at")
     query = select(*(dead_letter.c[name] for name in names)).where(dead_letter.c.run_id == run_id)
     if after:
         query = query.where(dead_letter.c.id > after)

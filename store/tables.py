@@ -160,6 +160,8 @@ dead_letter = Table(
     Column("digest", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("faults", JSONB, nullable=False),
+    # What people may see of it: sensitive values are taken out.
+    Column("record", JSONB, nullable=False),
     # The record itself, sealed: it may hold personal data and outlives its run.
     Column("payload", LargeBinary, nullable=False),
     Column("created_at", _time, nullable=False),

@@ -226,13 +226,14 @@ class RunDetailView(RunView):
 
 
 class DeadLetterView(View):
-    """A record that was set aside, without the record."""
+    """A record that was set aside. `record` is what may be seen of it: sensitive values are taken out."""
 
     id: UUID
     run_id: UUID
     step: str
     reason: str
     faults: list[FaultView]
+    record: dict[str, Any]
     created_at: datetime
 
     @classmethod

@@ -10,6 +10,9 @@ from typing import Any
 
 from kernel.records import Column, ColumnKind, Record, Records, Value
 
+CANONICAL_VERSION = 1
+"""Raised whenever `canonical` gives another form for any value."""
+
 
 def plain(value: Value) -> str | int | bool | None:
     """The value as JSON has it, nothing lost: decimals, dates and times as text."""
@@ -58,11 +61,12 @@ def from_json(columns: tuple[Column, ...], text: str) -> Records:
 
 
 def digest(record: Record, names: Iterable[str] | None = None) -> str:
-    """SHA-256 (hex) of a record's values in canonical form, independent of column order."""
+    """SHA-256 (hex) of a record's values in canonical form, independent of column order, behind the version
+    of that form: digests of different versions say nothing about each other."""
     chosen = sorted(record) if names is None else sorted(names)
     pairs = [[name, canonical(record[name])] for name in chosen]
     text = json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return f"{CANONICAL_VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def canonical(value: Value) -> str | bool | list[str] | None:

@@ -35,6 +35,11 @@ class Api:
         """Publish a workflow."""
         return self._call("POST", "workflows", content=definition.encode())
 
+    def workflows(self) -> list[dict[str, Any]]:
+        """The workflows that are published."""
+        items: list[dict[str, Any]] = self._call("GET", "workflows")["items"]
+        return items
+
     def upload(self, name: str, data: bytes) -> dict[str, Any]:
         """Upload a file; the same bytes under the same name are fine."""
         return self._call("PUT", f"files/{quote(name)}", content=data)

@@ -121,10 +121,15 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Lines posted", f"{result['posted']:,} ({result['hours_posted']} h)"),
         ("Already posted", f"{result['already_posted']:,} ({result['hours_already_posted']} h)"),
         ("Dead letters", f"{result['rejected']:,} ({result['hours_rejected']} h)"),
-        ("Amount in the ledger", result["amount"]),
+        (_amount_label(result), result["amount"]),
         ("Control totals proved", "yes" if result["totals_proved"] else "no"),
         ("Time", f"{result['seconds']:.2f} s"),
     ]
+
+
+def _amount_label(result: Mapping[str, Any]) -> str:
+    """A run that failed proves nothing about what the ledger has, only what it posted itself."""
+    return "Amount in the ledger" if result["status"] == "SUCCEEDED" else "Amount posted"
 
 
 def _task(task: Mapping[str, Any]) -> dict[str, Any]:

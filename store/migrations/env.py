@@ -30,7 +30,10 @@ def main() -> None:
     if given is not None:
         _run(given)
         return
-    with create_engine(os.environ["SLUICE_MIGRATION_URL"], poolclass=pool.NullPool).begin() as connection:
+    url = os.environ.get("SLUICE_MIGRATION_URL")
+    if not url:
+        raise SystemExit("Set SLUICE_MIGRATION_URL to the database, as the role that owns schema sluice.")
+    with create_engine(url, poolclass=pool.NullPool).begin() as connection:
         _run(connection)
 
 

@@ -21,6 +21,7 @@ SHAPES: Mapping[str, Script] = {
         Outcome(Next.RETRY, 0, wait_seconds=0.02),
         _ENDED,
     ],
+    "no_row": [Outcome(Next.REFUSED)],
     "failed": [Outcome(Next.ENDED, 0, state="FAILED")],
     "database_away": [ConnectionError("the database does not answer"), _ENDED],
 }

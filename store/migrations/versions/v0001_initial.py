@@ -114,6 +114,7 @@ CREATE TABLE sluice.dead_letter (
     digest text NOT NULL,
     reason text NOT NULL,
     faults jsonb NOT NULL,
+    record jsonb NOT NULL,
     payload bytea NOT NULL,
     created_at timestamptz NOT NULL,
     CONSTRAINT dead_letter_record_key UNIQUE (run_id, step_key, digest)

@@ -99,7 +99,7 @@ def test_an_entry_that_ends_before_it_starts_posts_nothing(world: World) -> None
     )
     assert run.state is RunState.FAILED
     assert run.failure is not None
-    assert "1 entries end before they start, the first on line 3" in run.failure["message"]
+    assert "Entries that end before they start: 1, the first on line 3" in run.failure["message"]
     assert world.ledger() == []
 
 

@@ -21,6 +21,7 @@ from kernel.errors import Fault
 MAX_CHARACTERS = 262_144
 MAX_DEPTH = 40
 _CORE = "tag:yaml.org,2002:"
+_ONLY_JSON = re.compile("[\t\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 _WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,17})", re.ASCII)
 
 type Pointer = tuple[str | int, ...]
@@ -66,8 +67,9 @@ def read_document(text: str) -> Document:
             )
         )
         return document
+    text = _as_yaml(text)
     try:
-        root = _Composer(_untabbed(text)).get_single_node()
+        root = _Composer(text).get_single_node()
         document.data = None if root is None else _plain(root, (), document)
     except yaml.MarkedYAMLError as exc:
         document.faults.append(_syntax_fault(exc))
@@ -104,15 +106,15 @@ class _Composer(yaml.SafeLoader):
         raise ComposerError(None, None, problem, mark)
 
 
-def _untabbed(text: str) -> str:
-    """JSON may be indented with tabs, YAML may not; inside its strings JSON has none."""
-    if "\t" not in text:
+def _as_yaml(text: str) -> str:
+    """JSON may have tabs between values, and in strings some characters that YAML knows as escapes only."""
+    if not _ONLY_JSON.search(text):
         return text
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return text.replace("\t", " ")
+    return _ONLY_JSON.sub(lambda found: " " if found[0] == "\t" else f"\\u{ord(found[0]):04x}", text)
 
 
 def _syntax_fault(exc: yaml.MarkedYAMLError) -> Fault:

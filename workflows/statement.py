@@ -1,8 +1,8 @@
 """What a SELECT reads and whether it may run: checks over DuckDB's own parse tree.
 
 Every table must be an earlier step or a name that the statement defines, every function must be CONSISTENT
-in DuckDB's catalogue (so `now`, `random` and `uuid` are refused), and table functions are limited to those
-that only make rows. What the tree has besides is refused unless it is known to be harmless.
+in DuckDB's catalogue (so `now`, `random` and `uuid` are refused), table functions are limited to those that
+only make rows, and a query inside is a SELECT as well: `json_serialize_sql` lets DELETE pass in a WITH clause.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,6 @@
 """Conditions and templates: exact or refused, never a guess, and silent about record values."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal

@@ -2,7 +2,7 @@
 
 Every table must be an earlier step or a name that the statement defines, every function must be CONSISTENT
 in DuckDB's catalogue (so `now`, `random` and `uuid` are refused), table functions are limited to those that
-only make rows, and a query inside is a SELECT as well: `json_serialize_sql` lets DELETE pass in a WITH clause.
+only make rows, and every inner query is a SELECT too (`json_serialize_sql` lets DELETE pass in WITH).
 """
 
 from collections.abc import Iterator, Mapping

@@ -150,6 +150,13 @@ def test_an_error_tells_no_values(text: str) -> None:
     assert "4711" not in str(caught.value)
 
 
+def test_an_expression_compiled_in_one_thread_runs_in_others() -> None:
+    compile_expression("n * 2 > limit")
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda n: holds("n * 2 > limit", {"n": n, "limit": 100}), range(100))
+        assert list(found) == [n * 2 > 100 for n in range(100)]
+
+
 @pytest.mark.parametrize(
     "text", ["", "  ", "1 +", "a b", "(a", "a..b", "'open", "1e400", "a = 1", "${{ a }}", "#"]
 )

@@ -33,10 +33,12 @@ from durabletask.internal.orchestrator_service_pb2_grpc import TaskHubSidecarSer
 from localhost.services.stack import Stack
 from localhost.taskhub.hub import TaskHub
 from localhost.taskhub.options import HubOptions
+from tests.host.process import HostProcess
 from tests.support.sdk_dispatcher import SdkDispatcher
 from tests.support.services import fresh_database
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+APP = REPOSITORY / "benchmarks" / "apps" / "durable"
 PAGE = 50
 SINGLES = 200
 SIGNALS = 200
@@ -244,6 +246,35 @@ async def _all_wait(run: Runner) -> None:
         await asyncio.sleep(0.1)
 
 
+def whole_host(url: str, rounds: int) -> None:
+    """The embedded host with a function app, started over HTTP, with one and with two worker processes."""
+    for processes in (1, 2):
+        environment = {"LOCALHOST_TASK_HUB_URL": url, "FUNCTIONS_WORKER_PROCESS_COUNT": str(processes)}
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            HostProcess(APP, Path(folder), environment=environment) as host,
+        ):
+            host.client.timeout = 300
+            _host_rate(host, "pages", 500)
+            small = [_host_rate(host, "pages", 1000) for _ in range(rounds)]
+            large = [_host_rate(host, "pages", 5000) for _ in range(rounds)]
+            single = statistics.median(1 / _host_rate(host, "one", 1) for _ in range(SINGLES))
+        print(f"whole host, {processes} worker process{'es' if processes > 1 else ''}:")
+        for count, rates in ((1000, small), (5000, large)):
+            spread = f"({min(rates):,.0f}-{max(rates):,.0f})"
+            print(f"  {count:,} sub-orchestrations  {statistics.median(rates):,.0f}/s {spread}")
+        print(f"  one activity, HTTP request to answer  median {single * 1000:.1f} ms", flush=True)
+
+
+def _host_rate(host: HostProcess, name: str, value: int) -> float:
+    began = time.perf_counter()
+    answer = host.client.post(f"/api/run/{name}/{value}")
+    seconds = time.perf_counter() - began
+    expected = value // PAGE * (PAGE * (PAGE + 1) // 2) if name == "pages" else value + 1
+    assert answer.json() == expected, answer.text
+    return value / seconds
+
+
 async def _profiled(url: str) -> None:
     async with runner(url, apart=False) as run:
         await tree_rate(run, 1000)
@@ -296,6 +327,7 @@ def main(argv: list[str]) -> int:
             return
         asyncio.run(waiting(url))
         asyncio.run(throughput(url, options.rounds))
+        whole_host(url, options.rounds)
 
     _with_database(work)
     return 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from localhost.taskhub.rows import INSTANCE_COLUMNS
 
-_TYPES = {
+TYPES = {
     "full": "text bigint smallint boolean timestamptz timestamptz text text bigint bytea bytea bytea bytea",
     "progress": "text smallint boolean timestamptz bytea bytea",
     "history": "bigint integer bytea",
@@ -30,7 +30,7 @@ def _unnest(table: str) -> str:
 
 def _parameters(table: str) -> list[tuple[int, str]]:
     first = 3  # $1 is the hub, $2 the epoch
-    for name, kinds in _TYPES.items():
+    for name, kinds in TYPES.items():
         if name == table:
             return [(first + place, kind) for place, kind in enumerate(kinds.split())]
         first += len(kinds.split())
@@ -42,6 +42,8 @@ def _array(table: str, column: int = 0) -> str:
     return f"${place}::{kind}[]"
 
 
+# The statement is planned once, while the tables may still be empty, so it must leave no choice but the
+# primary keys: `OFFSET 0` keeps the planner from knowing the hub beforehand and reading all its instances.
 # History of what is replaced or removed is found through the row as it was: its execution is not known here.
 COMMIT = f"""
 WITH superseded AS (
@@ -62,8 +64,11 @@ WITH superseded AS (
 ), progressed AS (
     UPDATE taskhub.instance i
     SET status = n.status, live = n.live, completed = n.completed, state = n.state, trace = n.trace
-    FROM {_unnest("progress")} AS n (id, status, live, completed, state, trace)
-    WHERE i.hub = $1 AND i.id = n.id
+    FROM (
+        SELECT $1 AS hub, * FROM {_unnest("progress")} AS p (id, status, live, completed, state, trace)
+        OFFSET 0
+    ) n
+    WHERE i.hub = n.hub AND i.id = n.id
 ), happened AS (
     INSERT INTO taskhub.history (hub, execution, sequence, events) SELECT $1, * FROM {_unnest("history")}
 ), sent AS (
@@ -87,7 +92,7 @@ type Rows = list[tuple[Any, ...]]
 
 @dataclass
 class Batch:
-    """Rows by table; the order of values in a row is that of `_TYPES`."""
+    """Rows by table; the order of values in a row is that of `TYPES`."""
 
     number: int
     full: Rows = field(default_factory=list)
@@ -102,12 +107,12 @@ class Batch:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not any(getattr(self, table) for table in _TYPES)
+        return not any(getattr(self, table) for table in TYPES)
 
     def arguments(self) -> list[Sequence[Any]]:
         """One array per column, in the order of the statement's parameters after hub and epoch."""
         arguments: list[Sequence[Any]] = []
-        for table, kinds in _TYPES.items():
+        for table, kinds in TYPES.items():
             rows: Rows = getattr(self, table)
             arguments.extend(zip(*rows, strict=True) if rows else ((),) * len(kinds.split()))
         return arguments

@@ -13,7 +13,7 @@ from localhost.taskhub.options import HubOptions
 _RETRY_SECONDS = 0.05
 # The journal statement is planned once, while its tables may still be empty: it has to go by index whatever
 # the planner thinks of their size.
-_WRITER_SETTINGS = {
+WRITER_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -47,7 +47,7 @@ class Ownership:
     @classmethod
     async def take(cls, url: str, name: str, options: HubOptions) -> "Ownership":
         """Become the owner. Raises HubOwned if another process is, HubUnavailable without a database."""
-        connection = await connect(url, _WRITER_SETTINGS)
+        connection = await connect(url, WRITER_SETTINGS)
         try:
             await schema.prepare(connection)
             await _lock(connection, name, options.takeover_seconds)

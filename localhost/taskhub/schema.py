@@ -10,8 +10,8 @@ import asyncpg
 from localhost.taskhub.errors import HubUnavailable
 
 # Rows are updated in place a few times, messages come and go quickly: hence the storage parameters.
-# Every index but the primary key is partial, so that the journal cannot use it: its statement is planned while
-# the tables are still empty, and with the wrong index it would get slower with every instance.
+# Every index but the primary key is partial, so that the journal cannot use it: its statement is planned
+# while the tables are still empty, and with the wrong index it would get slower with every instance.
 _VERSION_1 = """
 CREATE TABLE taskhub.schema_version (version integer NOT NULL);
 INSERT INTO taskhub.schema_version VALUES (0);

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from durabletask.internal import orchestrator_service_pb2 as pb
 
 from localhost.taskhub import events, statuses
-from localhost.taskhub.inbox import Inbox
+from localhost.taskhub.inbox import TERMINATED, Inbox
 from localhost.taskhub.journal import Journal
 from localhost.taskhub.model import Instance
 from localhost.taskhub.registry import Registry
@@ -72,7 +72,7 @@ class Completion:
         """End a live instance: at once, or when the turn it is in has ended."""
         if instance.ending is None:
             event = events.terminated(self._timers.now(), output, recursive=recursive)
-            self._inbox.send(instance, "executionTerminated", event)
+            self._inbox.send(instance, TERMINATED, event)
 
     def discard(self, instance: Instance) -> None:
         """Another instance takes the place of this one, live as it is."""

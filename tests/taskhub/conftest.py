@@ -12,7 +12,7 @@ from tests.taskhub.backends import KINDS, Backend, HubBackend, open_backend
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The long versions of the crash tests."""
+    """The long versions of the crash tests: `pytest tests/taskhub --soak`."""
     parser.addoption("--soak", action="store_true", help="run the task hub's crash tests at length")
 
 
@@ -48,5 +48,6 @@ def hub(request: pytest.FixtureRequest, hub_url: str, hub_name: str) -> Iterator
 @pytest.fixture
 def soak(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     """Chooses how often to repeat: the first number normally, the second with --soak."""
-    long = bool(request.config.getoption("--soak"))
+    # Unknown to a run of all tests, which does not read this file in time.
+    long = bool(request.config.getoption("--soak", default=False))
     return lambda short, many: many if long else short

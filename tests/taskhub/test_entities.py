@@ -175,7 +175,7 @@ def test_the_end_of_an_orchestration_releases_its_locks(hub: HubBackend) -> None
     hub.client.terminate_orchestration(first)
     eventually(lambda: _owner(hub) == third, what="the third owner")
     hub.client.terminate_orchestration(third)
-    assert not locked(hub)
+    eventually(lambda: not locked(hub), what="the release")
     hub.client.signal_entity(COUNTER, "add", 1)
     assert eventually(lambda: value(hub) == 1, what="the signal")
 

@@ -41,7 +41,9 @@ def page(context: task.OrchestrationContext, count: int) -> Steps:
 @app.orchestration_trigger(context_name="context")
 def pages(context: task.OrchestrationContext, count: int) -> Steps:
     """Many sub-orchestrations, page by page."""
-    calls = [context.call_sub_orchestrator("page", input=PAGE) for _ in range(count // PAGE)]
+    calls: list[task.Task[Any]] = [
+        context.call_sub_orchestrator("page", input=PAGE) for _ in range(count // PAGE)
+    ]
     results = yield task.when_all(calls)
     return sum(results)
 

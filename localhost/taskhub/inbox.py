@@ -128,10 +128,7 @@ class Inbox:
         instance.queued = False
         if instance.finished or instance.turn is not None or not instance.inbox:
             return None
-        messages, rest = instance.inbox, []
-        rewound = [message for message in messages if message.kind == EXECUTION_REWOUND]
-        if rewound:  # the SDK wants to see nothing beside it
-            messages, rest = rewound, [message for message in messages if message not in rewound]
+        messages, rest = _split(instance.inbox)
         instance.inbox = rest
         instance.urgency = _urgency(rest)
         news = [events.turn_started(self._timers.now()), *(message.event for message in messages)]
@@ -152,6 +149,16 @@ class Inbox:
             hold = min(_LONGEST_HOLD, instance.events * _REPLAY_SECONDS * _HOLD_FACTOR)
             instance.not_before = self._timers.now() + hold
         self.wake(instance)
+
+
+def _split(inbox: list[Message]) -> tuple[list[Message], list[Message]]:
+    """What the next turn delivers, and what stays."""
+    for place, message in enumerate(inbox):
+        if message.kind == EXECUTION_REWOUND:  # the SDK wants to see nothing beside it
+            return [message], [*inbox[:place], *inbox[place + 1 :]]
+        if message.kind == SUSPENDED:  # the SDK would lose what follows if it continues as new in this turn
+            return inbox[: place + 1], inbox[place + 1 :]
+    return inbox, []
 
 
 def _urgency(messages: list[Message]) -> int:

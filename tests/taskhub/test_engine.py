@@ -12,6 +12,7 @@ from localhost.taskhub import statuses
 from localhost.taskhub.clients import finished
 from localhost.taskhub.dispatch import ACTIVITY, BATCH, TURN
 from localhost.taskhub.entity_clients import EntityClients
+from localhost.taskhub.fair_queue import FairQueue
 from localhost.taskhub.model import Instance
 from localhost.taskhub.starts import NewInstance
 from tests.support.sdk_dispatcher import SdkDispatcher
@@ -141,6 +142,31 @@ def test_entities_run_only_what_is_durable(hub_url: str, hub_name: str) -> None:
     on_a_bench(hub_url, hub_name, scenario)
 
 
+def test_a_batch_leaves_out_what_is_not_durable_yet(hub_url: str, hub_name: str) -> None:
+    async def scenario(bench: Bench) -> None:
+        entities = EntityClients(bench.core)
+        bench.hands.room = 0
+        await entities.signal(str(TALLY), "early", None, None, "")
+        bench.store.gate.clear()
+        late = asyncio.create_task(entities.signal(str(TALLY), "late", None, None, ""))
+        await pause()
+        bench.hands.room = 1
+        bench.core.dispatch.wake()
+        await pause()
+        assert _operations(bench) == ["early"]
+        bench.store.gate.set()
+        await late
+
+    on_a_bench(hub_url, hub_name, scenario)
+
+
+def test_roots_take_turns() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item in ("a1", "a2", "a3", "b1", "c1", "c2"):
+        queue.push(item[0], item)
+    assert [queue.pop() for _ in range(len(queue))] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+
+
 def test_operations_without_a_result_run_again(hub_url: str, hub_name: str) -> None:
     async def scenario(bench: Bench) -> None:
         entities = EntityClients(bench.core)
@@ -153,11 +179,10 @@ def test_operations_without_a_result_run_again(hub_url: str, hub_name: str) -> N
         await bench.settle()
         bench.hands.answer(BATCH, pb.EntityBatchResult(results=[_success()]).SerializeToString())
         await bench.settle()
+        assert _operations(bench) == ["second", "third"]
         await bench.crash()
         await bench.settle()
-        ((_, request),) = bench.hands.held[BATCH]
-        operations = pb.EntityBatchRequest.FromString(request).operations
-        assert [operation.operation for operation in operations] == ["second", "third"]
+        assert _operations(bench) == ["second", "third"]
         # A batch that failed as a whole has used up its operations, and changed nothing.
         failed = pb.EntityBatchResult(failureDetails=pb.TaskFailureDetails(errorMessage="broken"))
         bench.hands.answer(BATCH, failed.SerializeToString())
@@ -165,6 +190,11 @@ def test_operations_without_a_result_run_again(hub_url: str, hub_name: str) -> N
         assert not bench.hands.held[BATCH]
 
     on_a_bench(hub_url, hub_name, scenario)
+
+
+def _operations(bench: Bench) -> list[str]:
+    ((_, request),) = bench.hands.held[BATCH]
+    return [operation.operation for operation in pb.EntityBatchRequest.FromString(request).operations]
 
 
 def _success() -> pb.OperationResult:
@@ -246,9 +276,12 @@ def test_suspension_lasts_over_continue_as_new(hub_url: str, hub_name: str) -> N
     async def scenario(bench: Bench) -> None:
         instance_id = await start(bench, "renews", 2)
         await bench.work_off()
+        bench.hands.room = 0  # all of it arrives before the next turn
         await bench.clients.raise_event(instance_id, "go", None)
         await bench.clients.suspend(instance_id, None)
         await bench.clients.raise_event(instance_id, "go", None)
+        bench.hands.room = 10
+        bench.core.dispatch.wake()
         await bench.work_off()
         instance = bench.core.registry.get(instance_id)
         assert instance is not None

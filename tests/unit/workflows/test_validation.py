@@ -271,6 +271,32 @@ def test_a_measure_reads_no_other_step() -> None:
     assert places(text) == [("sql_access", "steps[1].measures.amount")]
 
 
+JUMP = "  - {key: g, logic_gate: {when: log.records > 0, otherwise: last}}"
+SKIPPED = "  - {key: a, transform: {sql: SELECT day FROM log}}"
+
+
+@pytest.mark.parametrize(
+    ("last", "bypassed"),
+    [
+        ("transform: {sql: SELECT day FROM a}", True),
+        ("govern: {facts: SELECT count(*) AS n FROM A, rules: [{deny: n > 1, because: No.}]}", True),
+        ("transform: {sql: SELECT day FROM log}, reconcile: {records: a.records}", True),
+        ("transform: {sql: SELECT day FROM log}, reconcile: {records: log.records}", False),
+        ("logic_gate: {when: has(steps.a.records) && steps.a.records > 1}", False),
+    ],
+)
+def test_what_a_gate_may_have_skipped_is_not_read_after_it(last: str, bypassed: bool) -> None:
+    text = definition(LOG, JUMP, SKIPPED, f"  - {{key: last, {last}}}")
+    assert places(text) == ([("bypassed_step", "steps[3]")] if bypassed else [])
+
+
+def test_what_is_skipped_together_may_read_each_other() -> None:
+    inner = "  - {key: b, transform: {sql: SELECT day FROM a}}"
+    last = "  - {key: last, transform: {sql: SELECT day FROM log}}"
+    assert places(definition(LOG, JUMP, SKIPPED, inner, last)) == []
+    assert places(definition(LOG, JUMP.replace("last}", "end}"), SKIPPED, inner, last)) == []
+
+
 @pytest.mark.parametrize("column", ["worker", "amount"])
 def test_a_sensitive_column_must_be_there(column: str) -> None:
     text = definition(LOG, LINES + "    sensitive: [workr]")

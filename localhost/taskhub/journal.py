@@ -134,7 +134,7 @@ class Journal:
         self._effects = []
         self._open += 1
         self._probe(BEFORE_COMMIT)
-        if not batch.empty:
+        if batch.tables:
             await self._store.commit(batch)
         self._probe(AFTER_COMMIT)
         self._committed = batch.number

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg
 
@@ -11,7 +11,7 @@ from localhost.taskhub.errors import HubLost, HubOwned, HubUnavailable
 from localhost.taskhub.options import HubOptions
 
 _RETRY_SECONDS = 0.05
-# The journal statement is planned once, while its tables may still be empty: it has to go by index whatever
+# Each journal statement is planned once, while its tables may still be empty: it has to go by index whatever
 # the planner thinks of their size.
 WRITER_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
@@ -41,7 +41,9 @@ class Ownership:
     name: str
     epoch: int
     connection: asyncpg.Connection
-    _commit: "asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]"
+    _statements: "dict[tuple[str, ...], asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]]" = field(
+        default_factory=dict
+    )
     _released: bool = False
 
     @classmethod
@@ -52,19 +54,22 @@ class Ownership:
             await schema.prepare(connection)
             await _lock(connection, name, options.takeover_seconds)
             hub, epoch = await _new_epoch(connection, name, options)
-            statement = await connection.prepare(batch.COMMIT)
         except asyncpg.PostgresError as exc:
             connection.terminate()
             raise HubUnavailable(f"The task hub's tables cannot be used: {exc}") from exc
         except BaseException:
             connection.terminate()
             raise
-        return cls(hub, name, epoch, connection, statement)
+        return cls(hub, name, epoch, connection)
 
     async def commit(self, changes: batch.Batch) -> None:
         """Write one batch, durably. Raises HubLost if that is impossible, whatever the reason."""
         try:
-            await self._commit.fetchval(self.hub, self.epoch, *changes.arguments())
+            statement = self._statements.get(changes.tables)
+            if statement is None:
+                statement = await self.connection.prepare(batch.statement(changes.tables))
+                self._statements[changes.tables] = statement
+            await statement.fetchval(self.hub, self.epoch, *changes.arguments())
         except asyncpg.ObjectNotInPrerequisiteStateError as exc:
             raise HubLost(f"Task hub '{self.name}' has been taken over by another process.") from exc
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:

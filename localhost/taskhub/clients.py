@@ -34,13 +34,22 @@ class Clients:
         if not wanted.name:
             raise InvalidRequest("A start request has to name its orchestrator.")
         allowed = self._core.options.replaceable if replaceable is None else replaceable
-        existing = await self._core.registry.find(wanted.id)
-        if existing is not None and existing.status not in allowed:
+        existing = await self._in_the_way(wanted.id, allowed)
+        if existing is not None:
             status = pb.OrchestrationStatus.Name(existing.status).removeprefix("ORCHESTRATION_STATUS_")
             raise InstanceExists(f"There is an orchestration instance '{wanted.id}' already; it is {status}.")
         instance = self._core.starts.start(wanted)
         await self._core.journal.durable(instance.batch)
         return instance.id
+
+    async def _in_the_way(self, instance_id: str, replaceable: frozenset[int]) -> Instance | None:
+        """The instance that has this id already and may not be replaced."""
+        if replaceable >= statuses.FINISHED:
+            # Only a live one matters, and every live one is in memory: the database need not be asked.
+            existing = self._core.registry.live(instance_id)
+        else:
+            existing = await self._core.registry.find(instance_id)
+        return None if existing is None or existing.status in replaceable else existing
 
     async def get(self, instance_id: str) -> tuple[pb.OrchestrationState, str | None] | None:
         """State and input of an instance; None if there is none."""

@@ -75,7 +75,9 @@ class Reader:
     @classmethod
     async def open(cls, url: str, hub: int, connections: int) -> "Reader":
         """Connections are made when they are needed."""
-        pool = asyncpg.create_pool(url, min_size=0, max_size=connections, server_settings=_SETTINGS)
+        pool = asyncpg.create_pool(
+            url, min_size=0, max_size=connections, server_settings=_SETTINGS, reset=_leave
+        )
         await pool
         return cls(pool, hub)
 
@@ -139,6 +141,10 @@ class Reader:
                 yield connection
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as exc:
             raise HubUnavailable(f"The task hub's database could not be read: {exc}") from exc
+
+
+async def _leave(_connection: object) -> None:
+    """Reading changes nothing about a connection: cleaning it up would be a wasted question to the server."""
 
 
 def parse_token(token: str | None) -> tuple[datetime | None, str]:

@@ -76,9 +76,14 @@ class Host:
             return
         self._endpoints = replace(self._endpoints, rpc_address=await hub.open())
         functions = FunctionDispatcher(self._app.functions, self._invoker, self._settings.durable)
+        from localhost.host.client_costs import cheap_clients
         from localhost.host.management import ManagementApi
 
-        async with _hub_stub(self._endpoints.rpc_address) as stub, self._workers() as pool:
+        async with (
+            cheap_clients(self._endpoints),
+            _hub_stub(self._endpoints.rpc_address) as stub,
+            self._workers() as pool,
+        ):
             management = ManagementApi(stub, self._endpoints, functions.knows)
             await self._serve((hub, pool or functions), [management.mount()])
 

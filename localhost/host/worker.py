@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from localhost.host.app import load_app
+from localhost.host.client_costs import cheap_clients
 from localhost.host.console import start_logging
 from localhost.host.dispatcher import FunctionDispatcher
 from localhost.host.durable import ActivityItem, ClientEndpoints
@@ -38,19 +39,22 @@ def main(argv: Sequence[str]) -> int:
     dispatcher = FunctionDispatcher(
         app.functions, Invoker(runtime, endpoints.configuration), settings.durable
     )
-    asyncio.run(_work(dispatcher, socket.socket(fileno=options.socket_fd)))
+    asyncio.run(_work(dispatcher, endpoints, socket.socket(fileno=options.socket_fd)))
     runtime.stop()
     return 0
 
 
-async def _work(dispatcher: FunctionDispatcher, connection: socket.socket) -> None:
+async def _work(
+    dispatcher: FunctionDispatcher, endpoints: ClientEndpoints, connection: socket.socket
+) -> None:
     reader, writer = await asyncio.open_connection(sock=connection)
     running: set[asyncio.Task[None]] = set()
-    while (message := await read_frame(reader)) is not None:
-        task = asyncio.create_task(_answer(dispatcher, writer, message))
-        running.add(task)
-        task.add_done_callback(running.discard)
-    await asyncio.gather(*running)
+    async with cheap_clients(endpoints):
+        while (message := await read_frame(reader)) is not None:
+            task = asyncio.create_task(_answer(dispatcher, writer, message))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        await asyncio.gather(*running)
     writer.close()
     await writer.wait_closed()
 

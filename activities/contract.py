@@ -17,28 +17,31 @@ class Next(StrEnum):
     CONTINUE = "continue"
     """Run `segment` next (the same one again when it stopped to stay within its time)."""
     RETRY = "retry"
-    """Wait `wait_seconds`, then run `segment` again."""
+    """Wait `wait_seconds` or until woken, then run `segment` again."""
+    SUSPENDED = "suspended"
+    """Wait until woken, then run `segment` again."""
     REFUSED = "refused"
     """There is no such run: fail without having changed anything."""
     ENDED = "ended"
-    """The run is in a terminal state."""
+    """The run is in a terminal state, or another execution works on it."""
 
 
 @dataclass(frozen=True)
 class SegmentInput:
-    """Which segment of which run."""
+    """Which segment of which run, and for which of the run's executions."""
 
     run_id: str
     segment: int
+    execution: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return asdict(self)
+        """JSON-ready form. The first execution is left out, as it was before there were others."""
+        return {name: value for name, value in asdict(self).items() if name != "execution" or value}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        return cls(str(data["run_id"]), int(data["segment"]))
+        return cls(str(data["run_id"]), int(data["segment"]), int(data.get("execution", 0)))
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,65 @@
-"""How a run ends: totals proved or failed, context key destroyed, audit written."""
+"""How a run ends or stops: totals proved, failed, cancelled or paused."""
 
 from typing import Any
-from uuid import UUID
+
+from sqlalchemy import Connection
 
 from activities.contract import Next, Outcome
 from activities.dead_letters import SHOWN_FAULTS
+from activities.posting import Fate
 from activities.services import ENGINE, Services
 from activities.totals import prove_totals
 from kernel.errors import SluiceError, TotalsNotProved
 from store import audit, postings, runs
+from store.runs import RunRow, Signal
 from workflows.model import Workflow
-from workflows.states import RunState, TaskState
+from workflows.states import TERMINAL_RUN_STATES, RunState, TaskState
+
+_TASKS_END = {
+    RunState.SUCCEEDED: (),
+    RunState.FAILED: (TaskState.FAILED,),
+    RunState.CANCELLED: (TaskState.CANCELLED,),
+}
+"""Where tasks that have not ended go with their run. No task of a run that has ended says that it runs."""
 
 
-def finish_run(services: Services, run_id: UUID, workflow: Workflow, segment: int) -> Outcome:
+def finish_run(services: Services, run: RunRow, workflow: Workflow, segment: int) -> Outcome:
     """Skip what was not run, prove the totals, and end SUCCEEDED; or FAILED when they do not balance."""
     now = services.clock()
     with services.database.transaction(ENGINE) as connection:
-        if runs.hold_running(connection, run_id):
-            runs.finish_tasks(connection, run_id, TaskState.SKIPPED, now)
-        tasks = runs.get_tasks(connection, run_id)
-        confirmed = postings.confirmed_by_step(connection, run_id)
+        if runs.signal(connection, run.id, run.execution, now) is not Signal.OVERTAKEN:
+            runs.finish_tasks(connection, run.id, TaskState.SKIPPED, now)
+        tasks = runs.get_tasks(connection, run.id)
+        confirmed = postings.confirmed_by_step(connection, run.id)
     try:
         totals = [line.to_dict() for line in prove_totals(workflow, tasks, confirmed)]
     except TotalsNotProved as exc:
-        return _end(services, run_id, RunState.FAILED, segment, failure=failure_of(None, exc))
-    return _end(services, run_id, RunState.SUCCEEDED, segment, totals=totals)
+        return _end(services, run, RunState.FAILED, segment, failure=failure_of(None, exc))
+    return _end(services, run, RunState.SUCCEEDED, segment, totals=totals)
 
 
 def fail_run(
-    services: Services, run_id: UUID, step_key: str | None, error: SluiceError, segment: int
+    services: Services, run: RunRow, step_key: str | None, error: SluiceError, segment: int
 ) -> Outcome:
     """End the run FAILED at a step (if it was one), with its redacted error."""
-    return _end(services, run_id, RunState.FAILED, segment, failure=failure_of(step_key, error))
+    return _end(services, run, RunState.FAILED, segment, failure=failure_of(step_key, error))
+
+
+def cancel_run(services: Services, run: RunRow, segment: int) -> Outcome:
+    """End the run CANCELLED, as an operator has asked. What was not sent is held."""
+    return _end(services, run, RunState.CANCELLED, segment)
+
+
+def suspend_run(services: Services, run: RunRow, segment: int) -> Outcome:
+    """Pause the run, as an operator has asked, until someone resumes it."""
+    with services.database.transaction(ENGINE) as connection:
+        moved = runs.move_run(
+            connection, run.id, RunState.SUSPENDED, execution=run.execution, requested_was="pause",
+            requested=None, wake_at=None, starts=0, heartbeat_at=services.clock(),
+        )  # fmt: skip
+        if moved:
+            runs.suspend_tasks(connection, run.id)
+    return Outcome(Next.SUSPENDED if moved else Next.CONTINUE, segment)
 
 
 def failure_of(step_key: str | None, error: SluiceError) -> dict[str, Any]:
@@ -41,19 +68,37 @@ def failure_of(step_key: str | None, error: SluiceError) -> dict[str, Any]:
     return {"step": step_key, "code": error.code, "message": error.message, "faults": faults}
 
 
-def _end(services: Services, run_id: UUID, state: RunState, segment: int, **values: Any) -> Outcome:
+def _end(services: Services, run: RunRow, state: RunState, segment: int, **values: Any) -> Outcome:
     now = services.clock()
     with services.database.transaction(ENGINE) as connection:
-        moved = runs.move_run(connection, run_id, state, finished_at=now, context_key=None, **values)
+        moved = runs.move_run(
+            connection, run.id, state, execution=run.execution,
+            finished_at=now, context_key=None, requested=None, wake_at=None, **values,
+        )  # fmt: skip
         if moved:
-            # What had begun ends with the run: no task of a run that has ended says that it runs.
-            runs.finish_tasks(connection, run_id, TaskState.FAILED, now, failure=values.get("failure"))
-            code = (values.get("failure") or {}).get("code", "")
-            audit.record(
-                connection, stream="runs", actor=ENGINE, action=f"run.{state.lower()}", subject=str(run_id),
-                details={"code": code} if code else {}, now=now,
-            )  # fmt: skip
+            _close(connection, run, state, values.get("failure"), services)
         else:
-            state = runs.get_run(connection, run_id).state
-    services.contexts.destroy(run_id)
+            state = runs.get_run(connection, run.id).state
+    if state in TERMINAL_RUN_STATES:
+        services.contexts.destroy(run.id)
     return Outcome(Next.ENDED, segment, state=state)
+
+
+def _close(
+    connection: Connection, run: RunRow, state: RunState, failure: dict[str, Any] | None, services: Services
+) -> None:
+    """What ends together with the run: its tasks, and its calls that nobody knows the outcome of."""
+    now = services.clock()
+    for task in runs.get_tasks(connection, run.id):
+        if waiting := (task.counts or {}).get(Fate.WAITING, 0):
+            counts = {**(task.counts or {}), Fate.WAITING: 0}
+            counts[Fate.HELD] = counts.get(Fate.HELD, 0) + waiting
+            runs.set_task_progress(connection, run.id, task.step_key, counts)
+    for ended in _TASKS_END[state]:
+        runs.finish_tasks(connection, run.id, ended, now, failure=failure)
+    doubtful = postings.doubt_sent(connection, run.id, "The run ended before an answer came.", now)
+    details = {"code": (failure or {}).get("code"), "in_doubt": doubtful or None}
+    audit.record(
+        connection, stream="runs", actor=ENGINE, action=f"run.{state.lower()}", subject=str(run.id),
+        details={name: value for name, value in details.items() if value}, now=now,
+    )  # fmt: skip

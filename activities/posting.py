@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from activities.interruption import check_going
 from activities.services import ENGINE
 from activities.work import Work
 from adapters.contract import Adapter, Idempotency, Operation, Outgoing, PushResult, PushStatus
-from kernel.errors import CallerError, Conflict, ExternalError, InDoubt, Transient
+from kernel.errors import CallerError, ExternalError, InDoubt, Transient
 from kernel.records import Record
-from store import postings, runs
+from store import postings
 from store.postings import Claim, Outcome, PostingRow
 from workflows.model import Push
 from workflows.rows import canonical, digest
@@ -34,6 +35,12 @@ class Fate(StrEnum):
     ALREADY_POSTED = "already_posted"
     REJECTED = "rejected"
     HELD = "held"
+    WAITING = "waiting"
+    """Not settled yet; when the run ends so, it is held."""
+
+
+SETTLED_FATES = (Fate.POSTED, Fate.ALREADY_POSTED, Fate.REJECTED, Fate.HELD)
+"""What control totals are made of."""
 
 
 @dataclass
@@ -93,7 +100,7 @@ class Batch:
         """Settle every record of the batch.
 
         Raises `Transient` when the system does not answer or other executions keep taking records over, and
-        `Conflict` when the run has ended meanwhile.
+        `Interrupted` when the run is to stop; what has been sent is settled before.
         """
         fates = Fates()
         for _ in range(ROUNDS):
@@ -111,8 +118,7 @@ class Batch:
         digests = {key: digest(self.records[key], self.columns) for key in keys}
         now = self.work.services.clock()
         with self.work.services.database.transaction(ENGINE) as connection:
-            if not runs.hold_running(connection, self.claim.run_id):
-                raise Conflict("The run has ended meanwhile; nothing more of it is posted.")
+            check_going(connection, self.work)
             postings.claim_new(connection, self.claim, digests, now)
             found = postings.lock_postings(connection, keys)
             ours = [key for key, row in found.items() if row.claim == self.claim.token]

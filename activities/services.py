@@ -17,7 +17,8 @@ ENGINE = "sluice"
 
 @dataclass(frozen=True)
 class Services:
-    """Everything an activity may touch. `write_seconds` is how long a write may go on in one activity."""
+    """Everything an activity may touch. `write_seconds` is how long a write may go on in one activity;
+    `max_recoveries` how often a segment may kill its worker before the run fails."""
 
     database: Database
     blobs: Blobs
@@ -28,3 +29,4 @@ class Services:
     clock: Clock
     environment: str
     write_seconds: float = 300.0
+    max_recoveries: int = 5

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from activities.posting import Fate
+from activities.posting import SETTLED_FATES, Fate
 from kernel.errors import Fault, TotalsNotProved
 from store.runs import TaskRow
 from workflows.model import Push, Workflow
@@ -35,7 +35,7 @@ class TotalsLine:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; numbers as decimal strings."""
-        names = ("read", *(str(fate) for fate in Fate))
+        names = ("read", *(str(fate) for fate in SETTLED_FATES))
         values = {name: format(getattr(self, name), "f") for name in names}
         return {"step": self.step, "measure": self.measure, **values, "proved": self.proved}
 
@@ -75,9 +75,9 @@ def _lines(key: str, push: Push, tasks: Mapping[str, TaskRow]) -> Iterator[Total
     for name, upstream in (source.measures or {}).items():
         read, rejected = _number(upstream["total"]), _number(upstream["rejected"])
         if write.state is TaskState.SUCCEEDED:
-            parts = {str(fate): _number((write.measures or {})[name][fate]) for fate in Fate}
+            parts = {str(fate): _number((write.measures or {})[name][fate]) for fate in SETTLED_FATES}
         else:  # bypassed by a logic gate: what could have been written is held
-            parts = {str(fate): Decimal(0) for fate in Fate} | {"held": read - rejected}
+            parts = {str(fate): Decimal(0) for fate in SETTLED_FATES} | {"held": read - rejected}
         parts["rejected"] += rejected
         yield TotalsLine(key, name, read, **parts)
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from activities.services import Services
 from adapters.contract import Adapter, Connector
-from kernel.errors import InternalError, InvalidData
+from kernel.errors import InternalError, InvalidData, TimedOut
 from kernel.records import Records
 from store.connectors import get_connector
 from store.runs import RunRow
@@ -33,7 +34,8 @@ def tables(sources: Mapping[str, Source]) -> dict[str, Records]:
 
 @dataclass(frozen=True)
 class Work:
-    """A step of a run with the context so far. `token` is unique to this execution of the activity."""
+    """A step of a run with the context so far. `token` is unique to this execution of the activity;
+    `deadline` is when the step has to be over."""
 
     services: Services
     run: RunRow
@@ -41,6 +43,15 @@ class Work:
     step: Step
     context: PipelineContext
     token: UUID
+    deadline: datetime | None = None
+
+    def check_time(self) -> None:
+        """Raise `TimedOut` when the step should be over."""
+        if self.deadline is not None and self.services.clock() >= self.deadline:
+            raise TimedOut(
+                f"The step {self.step.key!r} was not done within its timeout of {self.step.timeout}. Nothing "
+                "that was done is lost; raise the timeout or find out what is slow, then retry the run."
+            )
 
     def values(self) -> dict[str, Any]:
         """What expressions may read: measures by step key, and the run itself."""

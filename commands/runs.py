@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from commands.deployment import Deployment
-from commands.starting import Starter
+from commands.orchestrations import Orchestrations
 from kernel.ids import new_id
 from kernel.traces import trace_of
 from store import audit, runs
@@ -30,7 +30,7 @@ def start_run(
     inputs: Mapping[str, Any],
     reason: str,
     actor: str,
-    starter: Starter,
+    orchestrations: Orchestrations,
     idempotency_key: str | None = None,
 ) -> tuple[RunRow, bool]:
     """Commit a run with all its tasks, then start it. Returns the run and whether it is new.
@@ -67,21 +67,21 @@ def start_run(
         if idempotency_key:
             remember(connection, request, {"run_id": str(run_id)}, now)
         row = runs.get_run(connection, run_id)
-    _schedule(starter, run_id)
+    _schedule(orchestrations, run_id)
     return row, True
 
 
-def start_pending_runs(deployment: Deployment, starter: Starter, limit: int = 100) -> int:
+def start_pending_runs(deployment: Deployment, orchestrations: Orchestrations, limit: int = 100) -> int:
     """Start committed runs that are still PENDING after the grace period; returns how many were tried."""
     with deployment.database.reading() as connection:
         waiting = runs.pending_since(connection, deployment.clock() - PENDING_GRACE, limit)
     for run_id in waiting:
-        _schedule(starter, run_id)
+        _schedule(orchestrations, run_id)
     return len(waiting)
 
 
-def _schedule(starter: Starter, run_id: UUID) -> None:
+def _schedule(orchestrations: Orchestrations, run_id: UUID) -> None:
     try:
-        starter(run_id)
+        orchestrations.start(run_id)
     except Exception as exc:  # noqa: BLE001 - the run is committed; the sweep starts it later
         logger.warning("run not started yet: %s", trace_of(exc), extra={"run_id": str(run_id)})

@@ -13,7 +13,10 @@ SluiceError
 ├── OperatorError               the people who run the deployment
 │   ├── InvalidSettings
 │   ├── Unavailable             our database, storage or vault does not answer
-│   └── TotalsNotProved         the books of a run do not balance
+│   ├── TotalsNotProved         the books of a run do not balance
+│   ├── TimedOut                a step or run took longer than it may
+│   ├── Lost                    a run's execution disappeared more often than it may
+│   └── Poison                  a segment kept killing its worker
 ├── ExternalError               a connected system
 │   ├── Transient               worth trying again (`retry_after` seconds, if the system said so)
 │   │   ├── RateLimited
@@ -188,6 +191,24 @@ class TotalsNotProved(OperatorError):
     """The control totals of a run do not balance."""
 
     code = "totals_not_proved"
+
+
+class TimedOut(OperatorError):
+    """A step or a run took longer than its definition allows."""
+
+    code = "timed_out"
+
+
+class Lost(OperatorError):
+    """The execution of a run disappeared, and again after every recovery that is allowed."""
+
+    code = "lost"
+
+
+class Poison(OperatorError):
+    """A segment killed its worker every time it began."""
+
+    code = "poison"
 
 
 class ExternalError(SluiceError):

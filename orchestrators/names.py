@@ -1,10 +1,14 @@
-"""Names of orchestrators: wire format, never changed."""
+"""Names of orchestrators, events and versions: wire format, never changed."""
 
 from uuid import UUID
 
 WORKFLOW_RUN = "workflow_run"
+WAKE = "wake"
+"""Ends a wait early: an operator or a sweep has changed something; PostgreSQL says what."""
+UNWAKEABLE_VERSIONS = (None, "", "1.0.0")
+"""Orchestrations that began under these only wait for their timers."""
 
 
-def instance_id(run_id: UUID) -> str:
-    """The orchestration instance of a run: its own id, so that starting it twice starts it once."""
-    return str(run_id)
+def instance_id(run_id: UUID, execution: int = 0) -> str:
+    """The orchestration instance of a run's execution: starting it twice starts it once."""
+    return f"{run_id}-{execution}" if execution else str(run_id)

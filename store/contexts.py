@@ -11,7 +11,7 @@ from kernel.records import Column, Records
 from store.blobs import CONTEXT, Blobs
 from store.database import Database
 from store.envelope import Envelope
-from store.runs import context_key, set_context_key
+from store.runs import RunRow, context_key, set_context_key
 from workflows.context import StepOutput
 from workflows.rows import from_json, to_json
 
@@ -24,10 +24,11 @@ class ContextStore:
         self._envelope = envelope
 
     def save(
-        self, database: Database, run_id: UUID, segment: int, outputs: Mapping[str, StepOutput], actor: str
+        self, database: Database, run: RunRow, segment: int, outputs: Mapping[str, StepOutput], actor: str
     ) -> None:
         """Seal the records of those steps that have any. Saving twice replaces: a repeated segment goes on
-        with what it has now. Raises `Conflict` when the run has ended."""
+        with what it has now, each execution of the run in blobs of its own. Raises `Conflict` when the run
+        has ended."""
         kept = {
             key: (output.records, output.sensitive)
             for key, output in outputs.items()
@@ -36,19 +37,19 @@ class ContextStore:
         if not kept:
             return
         with database.transaction(actor) as connection:
-            key = context_key(connection, run_id)
-            key = key or set_context_key(connection, run_id, self._envelope.new_wrapped_key())
-        name = _name(run_id, segment)
+            key = context_key(connection, run.id)
+            key = key or set_context_key(connection, run.id, self._envelope.new_wrapped_key())
+        name = _name(run.id, run.execution, segment)
         sealed = self._envelope.seal(key, _encode(kept), name)
         self._blobs.write(CONTEXT, name, sealed, overwrite=True)
 
-    def load(self, database: Database, run_id: UUID, segment: int) -> dict[str, StepOutput]:
+    def load(self, database: Database, run: RunRow, segment: int) -> dict[str, StepOutput]:
         """What the segment before `segment` left; empty when it left nothing."""
         with database.reading() as connection:
-            key = context_key(connection, run_id)
+            key = context_key(connection, run.id)
         if segment == 0 or key is None:
             return {}
-        name = _name(run_id, segment - 1)
+        name = _name(run.id, run.context_execution, segment - 1)
         try:
             sealed = self._blobs.read(CONTEXT, name)
         except NotFound:
@@ -60,8 +61,8 @@ class ContextStore:
         self._blobs.delete_prefix(CONTEXT, f"{run_id}/")
 
 
-def _name(run_id: UUID, segment: int) -> str:
-    return f"{run_id}/segment-{segment:04}"
+def _name(run_id: UUID, execution: int, segment: int) -> str:
+    return f"{run_id}/{execution:04}/segment-{segment:04}"
 
 
 def _encode(kept: Mapping[str, tuple[Records, frozenset[str]]]) -> bytes:

@@ -177,3 +177,11 @@ def confirmed_by_step(connection: Connection, run_id: UUID) -> dict[str, int]:
     mine = (posting.c.run_id == run_id) & (posting.c.state == PostingState.CONFIRMED)
     query = select(posting.c.step_key, func.count()).where(mine).group_by(posting.c.step_key)
     return {step_key: count for step_key, count in connection.execute(query)}  # noqa: C416 - typed rows
+
+
+def doubt_sent(connection: Connection, run_id: UUID, reason: str, now: datetime) -> int:
+    """SENT becomes IN_DOUBT for all that a run leaves behind; returns how many. An answer that comes after
+    all is still taken from the execution that sent them."""
+    left = (posting.c.run_id == run_id) & (posting.c.state == PostingState.SENT)
+    values = {"state": PostingState.IN_DOUBT, "reason": reason, "updated_at": now}
+    return connection.execute(posting.update().where(left).values(values)).rowcount

@@ -1,12 +1,14 @@
 """Workflow runs and their tasks. Every state change is one compare-and-set guarded by the state table."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, exists, select, tuple_
+from sqlalchemy import Connection, Select, case, cast, exists, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
@@ -16,7 +18,11 @@ from workflows.states import RunState, TaskState, predecessors
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run. `failure` and `totals` are JSON; `version` is the number people see."""
+    """One run. `failure` and `totals` are JSON; `version` is the number people see.
+
+    `execution` counts the orchestrations the run has had; `segment` is where the present one began;
+    `requested` is what an operator asked for and has not happened yet.
+    """
 
     id: UUID
     workflow: str
@@ -32,6 +38,15 @@ class RunRow:
     finished_at: datetime | None
     failure: Mapping[str, Any] | None
     totals: list[Mapping[str, Any]] | None
+    execution: int
+    segment: int
+    context_execution: int
+    recoveries: int
+    requested: str | None
+    wake_at: datetime | None
+    deadline_at: datetime | None
+    replay_of: UUID | None
+    repair_of: UUID | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,8 @@ class TaskRow:
     counts: Mapping[str, int] | None
     measures: Mapping[str, Any] | None
     failure: Mapping[str, Any] | None
+    attempts: list[Mapping[str, Any]]
+    batch_digest: str | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,7 @@ class RunFilter:
 
 
 def _runs() -> Select[Any]:
-    columns = [column for column in workflow_run.c if column.name != "context_key"]
+    columns = [workflow_run.c[part.name] for part in fields(RunRow) if part.name != "version"]
     joined = workflow_run.join(workflow_version, workflow_run.c.version_id == workflow_version.c.id)
     return select(*columns, workflow_version.c.number.label("version")).select_from(joined)
 
@@ -102,21 +119,43 @@ def list_runs(connection: Connection, wanted: RunFilter, limit: int) -> list[Run
     return [_run(row) for row in connection.execute(query)]
 
 
-def move_run(connection: Connection, run_id: UUID, state: RunState, **values: Any) -> bool:
-    """Compare-and-set a run into `state` with further column values; False when the table forbids it now."""
+def move_run(
+    connection: Connection, run_id: UUID, state: RunState,
+    *, execution: int | None = None, requested_was: str | None = None, **values: Any,
+) -> bool:  # fmt: skip
+    """Compare-and-set a run into `state` with further column values; False when the table forbids it now,
+    when another execution than the one named works on it, or when something else is requested of it."""
     table = workflow_run
-    allowed = table.c.state.in_(predecessors(state))
-    moved = connection.execute(
-        table.update().where(table.c.id == run_id, allowed).values(state=state, **values)
-    )
-    return moved.rowcount == 1
+    chosen = [table.c.id == run_id, table.c.state.in_(predecessors(state))]
+    if execution is not None:
+        chosen.append(table.c.execution == execution)
+    if requested_was is not None:
+        chosen.append(table.c.requested == requested_was)
+    return connection.execute(table.update().where(*chosen).values(state=state, **values)).rowcount == 1
 
 
-def hold_running(connection: Connection, run_id: UUID) -> bool:
-    """Whether the run is RUNNING. If so it cannot end before this transaction does."""
-    table = workflow_run
-    held = select(table.c.id).where(table.c.id == run_id, table.c.state == RunState.RUNNING)
-    return connection.scalar(held.with_for_update(read=True)) is not None
+class Signal(StrEnum):
+    """What a run says to the execution that works on it."""
+
+    GO = "go"
+    OVERTAKEN = "overtaken"
+    """The run has ended, waits, or another execution works on it: change nothing more."""
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    OVERDUE = "overdue"
+    """The run should be over by now."""
+
+
+def signal(connection: Connection, run_id: UUID, execution: int, now: datetime) -> Signal:
+    """What the run says. It stays true until this transaction ends: the row is locked against changes."""
+    names = ("state", "execution", "requested", "deadline_at")
+    query = select(*(workflow_run.c[name] for name in names)).where(workflow_run.c.id == run_id)
+    row = connection.execute(query.with_for_update(read=True)).one()
+    if row.state != RunState.RUNNING or row.execution != execution:
+        return Signal.OVERTAKEN
+    if row.requested:
+        return Signal(row.requested)
+    return Signal.OVERDUE if row.deadline_at and now >= row.deadline_at else Signal.GO
 
 
 def context_key(connection: Connection, run_id: UUID) -> bytes | None:
@@ -148,6 +187,13 @@ def get_tasks(connection: Connection, run_id: UUID) -> list[TaskRow]:
     return [TaskRow(**{**row._mapping, "state": TaskState(row.state)}) for row in rows]
 
 
+def get_task(connection: Connection, run_id: UUID, step_key: str) -> TaskRow:
+    """One task."""
+    mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
+    row = connection.execute(select(task_run).where(mine)).one()
+    return TaskRow(**{**row._mapping, "state": TaskState(row.state)})
+
+
 def move_task(connection: Connection, run_id: UUID, step_key: str, state: TaskState, **values: Any) -> bool:
     """Compare-and-set a task into `state` with further column values; False when the table forbids it now."""
     table = task_run
@@ -157,21 +203,41 @@ def move_task(connection: Connection, run_id: UUID, step_key: str, state: TaskSt
 
 
 def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetime) -> bool:
-    """PENDING or FAILED becomes RUNNING with one more attempt. A task that runs already just goes on: being
-    executed again after a crash, or continued, is not an attempt that failed."""
+    """PENDING, FAILED or SUSPENDED becomes RUNNING with one more attempt. A task that runs already, or that
+    was paused, just goes on: being executed again after a crash, or continued, is no attempt that failed."""
     table = task_run
     mine = (table.c.run_id == run_id) & (table.c.step_key == step_key)
     startable = table.c.state.in_(predecessors(TaskState.RUNNING))
-    values = {"state": TaskState.RUNNING, "attempt": table.c.attempt + 1, "started_at": now}
+    paused = table.c.state == TaskState.SUSPENDED
+    attempt = table.c.attempt + case((paused, 0), else_=1)
+    values = {"state": TaskState.RUNNING, "attempt": attempt, "started_at": now, "failure": None}
     return connection.execute(table.update().where(mine, startable).values(values)).rowcount == 1
 
 
-def count_attempt(connection: Connection, run_id: UUID, step_key: str) -> None:
-    """One more attempt of a task, because the last one failed and is tried again. A read that had succeeded
-    and fails when it is repeated counts too: otherwise it would be tried for ever."""
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a step that failed. `wait_seconds` is how long the next one waits, if there is one."""
+
+    execution: int
+    number: int
+    ended_at: datetime
+    code: str
+    message: str
+    wait_seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {**vars(self), "ended_at": self.ended_at.isoformat()}
+
+
+def record_attempt(connection: Connection, run_id: UUID, step_key: str, attempt: Attempt) -> None:
+    """Write down an attempt that failed. If another follows, it counts as begun: a read that had succeeded
+    and fails when it is repeated counts too, otherwise it would be tried for ever."""
     mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
     begun = task_run.c.state.in_((TaskState.RUNNING, TaskState.SUCCEEDED))
-    connection.execute(task_run.update().where(mine, begun).values(attempt=task_run.c.attempt + 1))
+    attempts = task_run.c.attempts + cast([attempt.to_dict()], JSONB)
+    more = task_run.c.attempt + (0 if attempt.wait_seconds is None else 1)
+    connection.execute(task_run.update().where(mine, begun).values(attempts=attempts, attempt=more))
 
 
 def finish_tasks(
@@ -185,6 +251,12 @@ def finish_tasks(
         chosen.append(table.c.step_key.in_(keys))
     values = {"state": state, "finished_at": now, "failure": failure}
     connection.execute(table.update().where(*chosen).values(values))
+
+
+def suspend_tasks(connection: Connection, run_id: UUID) -> None:
+    """Tasks that run are paused with their run."""
+    mine = (task_run.c.run_id == run_id) & (task_run.c.state == TaskState.RUNNING)
+    connection.execute(task_run.update().where(mine).values(state=TaskState.SUSPENDED))
 
 
 def set_task_progress(connection: Connection, run_id: UUID, step_key: str, counts: Mapping[str, int]) -> None:

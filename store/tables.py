@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
 
@@ -48,6 +49,7 @@ workflow_version = Table(
 
 _RUN_STATES = "state IN ('PENDING','RUNNING','SUSPENDED','SUCCEEDED','FAILED','CANCELLED')"
 _TASK_STATES = "state IN ('PENDING','RUNNING','SUSPENDED','SUCCEEDED','FAILED','CANCELLED','SKIPPED')"
+_DEAD_LETTER_STATES = "state IN ('OPEN','RETRIED','DISCARDED','SUPERSEDED')"
 _POSTING_STATES = "state IN ('INTENDED','SENT','CONFIRMED','REJECTED','IN_DOUBT')"
 
 workflow_run = Table(
@@ -68,7 +70,31 @@ workflow_run = Table(
     Column("totals", JSONB),
     # The run's context key, wrapped by the key-encryption key. Null once the run has finished.
     Column("context_key", LargeBinary),
+    # Which orchestration may work on the run: every retry and recovery counts one up, and an activity of an
+    # earlier execution changes nothing any more.
+    Column("execution", Integer, nullable=False, server_default="0"),
+    # Where an execution begins: all segments before it are complete.
+    Column("segment", Integer, nullable=False, server_default="0"),
+    # Which execution saved the context that this segment begins with.
+    Column("context_execution", Integer, nullable=False, server_default="0"),
+    # How often the sweep has recovered this execution, and how often a segment began since the last progress.
+    Column("recoveries", Integer, nullable=False, server_default="0"),
+    Column("starts", Integer, nullable=False, server_default="0"),
+    # What an operator has asked for and the execution has not yet done.
+    Column("requested", Text),
+    Column("heartbeat_at", _time),
+    # Until when the execution waits on purpose, and when the run has to be over.
+    Column("wake_at", _time),
+    Column("deadline_at", _time),
+    Column("replay_of", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
+    # The run whose dead letters this one takes up again.
+    Column("repair_of", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
+    # When what durable execution kept of it was deleted.
+    Column("purged_at", _time),
     CheckConstraint(_RUN_STATES, name="workflow_run_state_check"),
+    CheckConstraint("requested IN ('cancel','pause')", name="workflow_run_requested_check"),
+    Index("workflow_run_open", "heartbeat_at", postgresql_where=text("state IN ('RUNNING','SUSPENDED')")),
+    Index("workflow_run_unpurged", "finished_at", postgresql_where=text("purged_at IS NULL")),
     Index("workflow_run_created", "created_at", "id"),
     Index("workflow_run_workflow", "workflow", "created_at"),
     Index("workflow_run_state", "state", "created_at"),
@@ -89,6 +115,10 @@ task_run = Table(
     Column("counts", JSONB),
     Column("measures", JSONB),
     Column("failure", JSONB),
+    # Attempts that failed, oldest first: number, times, error code and message, and the wait after it.
+    Column("attempts", JSONB, nullable=False, server_default="[]"),
+    # Digest of the records that a write sends.
+    Column("batch_digest", Text),
     CheckConstraint(_TASK_STATES, name="task_run_state_check"),
     UniqueConstraint("run_id", "step_key", name="task_run_step_key"),
 )
@@ -122,11 +152,15 @@ posting = Table(
     Column("claim", UUID(as_uuid=True), nullable=False),
     Column("external_id", Text),
     Column("reason", Text),
+    # The values of the declared key, redacted: by these a person recognises the record.
+    Column("shown", JSONB),
+    Column("sent_at", _time),
     Column("created_at", _time, nullable=False),
     Column("updated_at", _time, nullable=False),
     CheckConstraint(_POSTING_STATES, name="posting_state_check"),
     UniqueConstraint("idempotency_key", name="posting_idempotency_key_key"),
     Index("posting_run", "run_id", "step_key", "state"),
+    Index("posting_unsettled", "id", postgresql_where=text("state IN ('SENT','IN_DOUBT')")),
 )
 
 connector = Table(
@@ -164,8 +198,18 @@ dead_letter = Table(
     Column("record", JSONB, nullable=False),
     # The record itself, sealed: it may hold personal data and outlives its run.
     Column("payload", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False, server_default="OPEN"),
+    Column("resolved_by", Text),
+    Column("resolved_at", _time),
+    Column("resolution", Text),
+    # The run that takes the record up again, and the record as it was edited for that, sealed.
+    Column("retry_run", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
+    Column("retry_payload", LargeBinary),
     Column("created_at", _time, nullable=False),
+    CheckConstraint(_DEAD_LETTER_STATES, name="dead_letter_state_check"),
     UniqueConstraint("run_id", "step_key", "digest", name="dead_letter_record_key"),
+    Index("dead_letter_state", "state", "id"),
+    Index("dead_letter_retry_run", "retry_run", postgresql_where=text("retry_run IS NOT NULL")),
 )
 
 audit_event = Table(
@@ -182,6 +226,17 @@ audit_event = Table(
     Column("previous_hash", Text, nullable=False),
     Column("hash", Text, nullable=False),
     UniqueConstraint("stream", "sequence", name="audit_event_sequence_key"),
+    Index("audit_event_subject", "subject", "id"),
+    Index("audit_event_at", "at", "id"),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    # The last event of every stream, so that one removed at the end is missed. Only a trigger writes it.
+    Column("stream", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
 )
 
 idempotency_record = Table(

@@ -6,8 +6,8 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from commands.deployment import Deployment
+from commands.orchestrations import DurableOrchestrations
 from commands.runs import start_pending_runs
-from commands.starting import starter_for
 from triggers import connectors, health, runs, workflows
 from triggers.fallback import METHODS, fallback_endpoint
 from triggers.http import Endpoint, Request, answer
@@ -46,7 +46,7 @@ def _register(
     @blueprint.route(endpoint.path, methods=list(methods or [endpoint.method]), auth_level=level)
     @blueprint.durable_client_input(client_name="client")
     def shell(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-        return answer(endpoint, Request(req, deployment, actor(req), starter_for(client)))
+        return answer(endpoint, Request(req, deployment, actor(req), DurableOrchestrations(client)))
 
 
 def _register_sweep(blueprint: df.Blueprint, deployment: Deployment) -> None:
@@ -54,4 +54,4 @@ def _register_sweep(blueprint: df.Blueprint, deployment: Deployment) -> None:
     @blueprint.timer_trigger(arg_name="timer", schedule="0 * * * * *")
     @blueprint.durable_client_input(client_name="client")
     def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
-        start_pending_runs(deployment, starter_for(client))
+        start_pending_runs(deployment, DurableOrchestrations(client))

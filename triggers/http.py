@@ -12,7 +12,7 @@ import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
 from commands.deployment import Deployment
-from commands.starting import Starter
+from commands.orchestrations import Orchestrations
 from kernel import errors
 from kernel.errors import Fault, InvalidRequest, NotFound, SluiceError, TooLarge, UnsupportedMedia
 from kernel.ids import new_id
@@ -48,7 +48,7 @@ class Request:
     http: func.HttpRequest
     deployment: Deployment
     actor: str
-    starter: Starter
+    orchestrations: Orchestrations
 
     def path(self, name: str) -> str:
         """A part of the route."""

@@ -28,7 +28,7 @@ def start(request: Request) -> Answer:
         given.inputs,
         given.reason,
         request.actor,
-        request.starter,
+        request.orchestrations,
         key,
     )
     headers = {"Location": f"/api/runs/{row.id}", "Retry-After": "1"}

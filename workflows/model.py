@@ -89,12 +89,14 @@ class LogicGate(Part):
 
 
 class Retry(Part):
-    """How often and how long to wait after errors that may pass. `attempts` includes the first."""
+    """How often and how long to wait after errors that may pass. `attempts` includes the first; `jitter` is
+    the share by which a wait may be longer, so that what failed together does not come back together."""
 
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     first: Duration = "10s"
     factor: Annotated[float, Field(ge=1, le=10)] = 2
     max: Duration = "10m"
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
 class Step(Part):
@@ -114,6 +116,9 @@ class Step(Part):
     reconcile: dict[Key, str] = Field(default_factory=dict)
     retry: Retry = Retry()
     rejects: Literal["fail", "dead_letter"] = "fail"
+    timeout: Annotated[
+        Duration | None, Field(description="The longest the step may take, with all its attempts")
+    ] = None
 
     @model_validator(mode="after")
     def _one_verb(self) -> "Step":
@@ -147,6 +152,9 @@ class Workflow(Part):
     name: str = ""
     description: str = ""
     inputs: dict[Key, Input] = Field(default_factory=dict)
+    timeout: Annotated[
+        Duration | None, Field(description="The longest a run may take from its start, waits included")
+    ] = None
     steps: Annotated[list[Step], Field(min_length=1)]
 
     def step(self, key: str) -> Step:

@@ -1,4 +1,4 @@
-"""Which state may follow which: the one table for runs, tasks and postings, and the one check."""
+"""Which state may follow which: one table for each kind of thing that has a state, and the one check."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -40,7 +40,18 @@ class PostingState(StrEnum):
     IN_DOUBT = "IN_DOUBT"
 
 
-State = RunState | TaskState | PostingState
+class DeadLetterState(StrEnum):
+    """What became of a record that was set aside."""
+
+    OPEN = "OPEN"
+    RETRIED = "RETRIED"
+    """A later run takes it up again."""
+    DISCARDED = "DISCARDED"
+    SUPERSEDED = "SUPERSEDED"
+    """The step was repeated, and this time the record went on."""
+
+
+State = RunState | TaskState | PostingState | DeadLetterState
 
 RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     RunState.PENDING: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
@@ -75,6 +86,15 @@ POSTING_TRANSITIONS: Mapping[PostingState, frozenset[PostingState]] = {
     PostingState.CONFIRMED: frozenset(),
 }
 
+DEAD_LETTER_TRANSITIONS: Mapping[DeadLetterState, frozenset[DeadLetterState]] = {
+    DeadLetterState.OPEN: frozenset(
+        {DeadLetterState.RETRIED, DeadLetterState.DISCARDED, DeadLetterState.SUPERSEDED}
+    ),
+    DeadLetterState.RETRIED: frozenset({DeadLetterState.OPEN}),
+    DeadLetterState.SUPERSEDED: frozenset({DeadLetterState.OPEN}),
+    DeadLetterState.DISCARDED: frozenset(),
+}
+
 TERMINAL_RUN_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 """States in which a run waits for nothing."""
 
@@ -82,6 +102,7 @@ _TABLES: Mapping[type, Mapping[Any, frozenset[Any]]] = {
     RunState: RUN_TRANSITIONS,
     TaskState: TASK_TRANSITIONS,
     PostingState: POSTING_TRANSITIONS,
+    DeadLetterState: DEAD_LETTER_TRANSITIONS,
 }
 
 

@@ -14,6 +14,7 @@ def fetch(work: Work, call: Fetch) -> Result:
     with work.adapter(call) as adapter:
         records: Records | None = None
         for page in adapter.fetch(call.operation, work.parameters(call)):
+            work.check_time()
             if records is None:
                 records = Records(page.columns)
             records.extend(page.rows)

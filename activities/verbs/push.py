@@ -2,18 +2,20 @@
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from activities.dead_letters import Rejected, check_rejects, keep_rejected
-from activities.posting import Batch, Fate, Fates, idempotency_key
+from activities.posting import SETTLED_FATES, Batch, Fate, Fates, idempotency_key
 from activities.services import ENGINE
 from activities.verbs.measuring import measure
 from activities.work import Result, Source, Work
 from adapters.contract import Adapter, Operation
 from kernel.errors import Fault, InDoubt, InvalidData
 from kernel.records import Record, Records
+from store.executions import note_life
 from store.postings import Claim
 from store.runs import set_task_progress
 from workflows.model import Push
@@ -48,8 +50,10 @@ class _Pushing:
             for batch in self._batches(adapter, operation):
                 if self.fates.sent and time.monotonic() - started > self.work.services.write_seconds:
                     return Result(unfinished=True)
-                self.fates.merge(batch.post())
-                self._note_progress()
+                self.work.check_time()
+                settled = batch.post()
+                self.fates.merge(settled)
+                self._note_progress(alive=settled.sent)
         return self._finished()
 
     def _assign_keys(self) -> None:
@@ -80,13 +84,17 @@ class _Pushing:
             yield Batch(work, call, operation, adapter, claim, records, names)
 
     def _counts(self) -> dict[str, int]:
-        counts = {str(fate): sum(1 for one in self.fates.of.values() if one is fate) for fate in Fate}
+        fates = Counter(self.fates.of.values())
+        counts = {str(fate): fates[fate] for fate in SETTLED_FATES}
         counts[Fate.REJECTED] += len(self.unkeyed)
+        counts[Fate.WAITING] = len(self.keyed) - len(self.fates.of)
         return {"records": len(self.source.records), **counts}
 
-    def _note_progress(self) -> None:
+    def _note_progress(self, *, alive: bool) -> None:
         with self.work.services.database.transaction(ENGINE) as connection:
             set_task_progress(connection, self.work.run.id, self.work.step.key, self._counts())
+            if alive:
+                note_life(connection, self.work.run.id, self.work.services.clock())
 
     def _finished(self) -> Result:
         rejected = [*self._refused(), *self.unkeyed]
@@ -108,7 +116,7 @@ class _Pushing:
 
     def _measures(self) -> dict[str, dict[str, Any]]:
         """Each measure of the pushed step, per fate."""
-        by_fate: dict[Fate, list[Record]] = {fate: [] for fate in Fate}
+        by_fate: dict[Fate, list[Record]] = {fate: [] for fate in SETTLED_FATES}
         for key, fate in self.fates.of.items():
             by_fate[fate].append(self.keyed[key])
         by_fate[Fate.REJECTED] += [one.record for one in self.unkeyed]

@@ -31,6 +31,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "Step.reconcile": "Measures that must equal one of an earlier step: `name: step.measure`. If they "
         "differ the run fails.",
         "Step.retry": "How a step is tried again after errors that may pass.",
+        "Workflow.timeout": "The longest a run may take from its start, waits included. None when left out.",
+        "Step.timeout": "The longest the step may take, with all its attempts. None when left out.",
+        "Retry.jitter": "The share by which a wait may be longer, at random.",
         "Step.rejects": "What to do with rejects: fail the step, or keep them as dead letters and go on.",
         "Fetch.connector": "Key of a connector.",
         "Fetch.operation": "One of the connector's operations for FETCH.",

@@ -10,10 +10,12 @@ import pytest
 from kernel.errors import Conflict
 from workflows import states
 from workflows.states import (
+    DEAD_LETTER_TRANSITIONS,
     POSTING_TRANSITIONS,
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
     TERMINAL_RUN_STATES,
+    DeadLetterState,
     PostingState,
     RunState,
     State,
@@ -27,6 +29,7 @@ TABLES: Mapping[type[StrEnum], Mapping[Any, frozenset[Any]]] = {
     RunState: RUN_TRANSITIONS,
     TaskState: TASK_TRANSITIONS,
     PostingState: POSTING_TRANSITIONS,
+    DeadLetterState: DEAD_LETTER_TRANSITIONS,
 }
 # What each machine starts with, from where it can come back there, and where it can rest for good.
 ENDS: Mapping[type[StrEnum], tuple[Any, set[Any], set[Any]]] = {
@@ -36,6 +39,11 @@ ENDS: Mapping[type[StrEnum], tuple[Any, set[Any], set[Any]]] = {
         PostingState.INTENDED,
         {PostingState.SENT, PostingState.REJECTED},  # known not to be written: the record may be sent again
         {PostingState.CONFIRMED},
+    ),
+    DeadLetterState: (
+        DeadLetterState.OPEN,
+        {DeadLetterState.RETRIED, DeadLetterState.SUPERSEDED},  # rejected again
+        {DeadLetterState.DISCARDED},
     ),
 }
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import psycopg
-from durabletask.task import OrchestrationContext
+from durabletask.task import CancellableTask, OrchestrationContext
+from sqlalchemy import select
 
 from activities.contract import Next, Outcome, SegmentInput
 from activities.run_segment import run_segment
@@ -23,6 +25,7 @@ from adapters.registry import describe, get_adapter
 from commands.connectors import save_connector, save_object_type
 from commands.deployment import Deployment
 from commands.files import upload_file
+from commands.orchestrations import Liveness
 from commands.runs import start_run
 from commands.workflows import publish_workflow
 from kernel.clock import utc_now
@@ -34,9 +37,11 @@ from store.contexts import ContextStore
 from store.database import Database
 from store.envelope import Envelope
 from store.runs import RunRow, TaskRow
+from store.tables import workflow_run as workflow_run_table
 from store.workflows import Version
 from tests.support.adapters import Vault
 from workflows.sql import SqlEngine
+from workflows.states import RunState
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WORK_LOG = EXAMPLES / "data" / "purchasing-worklog" / "PurchasingExample.csv"
@@ -49,6 +54,37 @@ SMALL_LOG: tuple[tuple[str, ...], ...] = (
     ("2", "Send Invoice", "Bob Bee", "2024-03-01T23:30:00+02:00", "2024-03-02T00:30:00+02:00"),
     ("3", "Send Invoice", "Bob Bee", "2024-03-03T08:00:00+02:00", "2024-03-03T08:00:00+02:00"),
 )
+
+
+class Unstarted:
+    """No durable execution: what commands ask of it is only written down."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[UUID, int, int]] = []
+        self.woken: list[tuple[UUID, int]] = []
+        self.stopped: list[tuple[UUID, int]] = []
+        self.purged: list[tuple[UUID, int]] = []
+        self.alive: dict[tuple[UUID, int], Liveness] = {}
+
+    def start(self, run_id: UUID, execution: int = 0, segment: int = 0) -> None:
+        """Write down the start."""
+        self.started.append((run_id, execution, segment))
+
+    def wake(self, run_id: UUID, execution: int) -> None:
+        """Write down the event."""
+        self.woken.append((run_id, execution))
+
+    def liveness(self, run_id: UUID, execution: int) -> Liveness:
+        """What the test says."""
+        return self.alive.get((run_id, execution), Liveness.ALIVE)
+
+    def stop(self, run_id: UUID, execution: int) -> None:
+        """Write down the termination."""
+        self.stopped.append((run_id, execution))
+
+    def purge(self, run_id: UUID, execution: int) -> None:
+        """Write down the purge."""
+        self.purged.append((run_id, execution))
 
 
 @dataclass
@@ -72,7 +108,7 @@ class World:
 
     def start(self, workflow: str = "labour-costs", **inputs: Any) -> RunRow:
         """Commit a run; nothing executes it yet."""
-        return start_run(self.deployment, workflow, inputs, "test", ACTOR, lambda _run: None)[0]
+        return start_run(self.deployment, workflow, inputs, "test", ACTOR, Unstarted())[0]
 
     def finish(self, run: RunRow) -> RunRow:
         """Drive the run's orchestrator, calling activities directly, until the run has ended."""
@@ -120,36 +156,85 @@ def work_log(rows: Sequence[Sequence[str]]) -> bytes:
     return out.getvalue().encode()
 
 
-def drive(services: Services, run_id: UUID) -> dict[str, Any]:
-    """Run the orchestrator generator; activities are called in place and timers do not wait."""
-    steps = workflow_run(cast(OrchestrationContext, _Context()), {"run_id": str(run_id)})
+class SteppingClock:
+    """The time of day, ahead by what tests and waits have skipped."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.ahead
+
+    def skip(self, time: timedelta) -> None:
+        """Let time pass, or run back."""
+        self.ahead += time
+
+
+def drive(services: Services, run_id: UUID, execution: int = 0, segment: int = 0) -> dict[str, Any]:
+    """Run the orchestrator generator; activities are called in place and timers skip their time.
+
+    Returns when the run has ended, or with the state SUSPENDED when it waits for someone.
+    """
+    given = {"run_id": str(run_id), "execution": execution, "segment": segment}
+    steps = workflow_run(cast(OrchestrationContext, _Context()), given)
     request = next(steps)
     try:
         while True:
             answer = None
             if isinstance(request, SegmentInput):
                 answer = run_segment(services, request).to_dict()
+            elif isinstance(request, _Waiting):
+                return {"state": RunState.SUSPENDED}
+            else:
+                cast(SteppingClock, services.clock).skip(_delay(request))
             request = steps.send(answer)
     except StopIteration as end:
         result: dict[str, Any] = end.value
         return result
 
 
+def _delay(request: Any) -> timedelta:
+    return next(task.delay for task in request.get_tasks() if isinstance(task, _Delay))
+
+
+class _Waiting(CancellableTask[Any]):
+    """An event that does not come here."""
+
+
+class _Delay(CancellableTask[Any]):
+    """A timer that takes no time here."""
+
+    def __init__(self, delay: timedelta) -> None:
+        super().__init__()
+        self.delay = delay
+
+
 class _Context:
     """Stands in for durabletask's context: hands each request back to `drive`."""
+
+    version = "1.1.0"
+
+    def wait_for_external_event(self, _name: str) -> _Waiting:
+        return _Waiting()
 
     def call_activity(
         self, _name: str, *, input: Mapping[str, Any], retry_policy: object, return_type: type
     ) -> SegmentInput:
         return SegmentInput.from_dict(input)
 
-    def create_timer(self, delay: object) -> object:
-        return delay
+    def create_timer(self, delay: timedelta) -> _Delay:
+        return _Delay(delay)
 
 
-def one_segment(services: Services, run_id: UUID, segment: int = 0) -> Outcome:
-    """One execution of one segment."""
-    return run_segment(services, SegmentInput(str(run_id), segment))
+def one_segment(services: Services, run_id: UUID, segment: int = 0, execution: int = 0) -> Outcome:
+    """One execution of one segment, when it is due."""
+    with services.database.reading() as connection:
+        wake_at = connection.scalar(
+            select(workflow_run_table.c.wake_at).where(workflow_run_table.c.id == run_id)
+        )
+    if wake_at is not None and wake_at > services.clock():
+        cast(SteppingClock, services.clock).skip(wake_at - services.clock())
+    return run_segment(services, SegmentInput(str(run_id), segment, execution))
 
 
 def waits(outcome: Outcome) -> bool:
@@ -174,10 +259,11 @@ def make_world(app_url: str, owner_url: str, erp_url: str, storage: str) -> Worl
     vault = Vault({"erp-password": str(address["password"]), "files-connection": storage})
     envelope = Envelope(b"k" * 32)
     adapter = partial(get_adapter, environment="sandbox", credentials=vault)
+    clock = SteppingClock()
     services = Services(
-        database, blobs, ContextStore(blobs, envelope), envelope, engine, adapter, utc_now, "sandbox"
+        database, blobs, ContextStore(blobs, envelope), envelope, engine, adapter, clock, "sandbox"
     )
-    deployment = Deployment(database, blobs, engine, _operations, utc_now, "sandbox", 1_000_000)
+    deployment = Deployment(database, blobs, engine, _operations, clock, "sandbox", 1_000_000)
     world = World(deployment, services, erp_url, owner_url.replace("+psycopg", ""))
     _register(world, address)
     return world

@@ -1,7 +1,7 @@
 """The HTTP API as callers meet it: statuses, headers, problem details, paging."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from kernel.ids import new_id
 from kernel.secrets import Secret
 from localhost.services.ports import free_port
 from store.database import Database
-from tests.support.world import ACTOR, EXAMPLES, SMALL_LOG, World, work_log
+from tests.support.world import ACTOR, EXAMPLES, SMALL_LOG, Unstarted, World, work_log
 from triggers.blueprint import ENDPOINTS
 from triggers.fallback import fallback_endpoint
 from triggers.http import STATUSES, Answer, Endpoint, Request, answer, status_of
@@ -46,7 +46,7 @@ def call(
     *,
     body: Any = None,
     data: bytes = b"",
-    started: Callable[[UUID], None] = lambda _run: None,
+    orchestrations: Unstarted | None = None,
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
     **route: str,
@@ -58,7 +58,7 @@ def call(
         method=endpoint.method, url=f"/api/{endpoint.path}", headers=dict(headers or {}),
         params=dict(query or {}), route_params=route, body=content,
     )  # fmt: skip
-    return read(answer(endpoint, Request(request, world.deployment, ACTOR, started)))
+    return read(answer(endpoint, Request(request, world.deployment, ACTOR, orchestrations or Unstarted())))
 
 
 def example() -> bytes:
@@ -98,13 +98,13 @@ def test_a_faulty_definition_is_refused_with_all_faults(world: World) -> None:
 
 def test_starting_a_run_answers_202_with_where_to_look(world: World) -> None:
     world.publish()
-    scheduled: list[UUID] = []
+    scheduled = Unstarted()
     reply = call(
-        world, "runs_start", key="labour-costs", body={"inputs": {"file": "x"}}, started=scheduled.append
+        world, "runs_start", key="labour-costs", body={"inputs": {"file": "x"}}, orchestrations=scheduled
     )
     assert (reply.status, reply.body["state"], reply.headers["Retry-After"]) == (202, "PENDING", "1")
     assert reply.headers["Location"] == f"/api/runs/{reply.body['id']}"
-    assert scheduled == [UUID(reply.body["id"])]
+    assert scheduled.started == [(UUID(reply.body["id"]), 0, 0)]
 
 
 def test_an_idempotency_key_replays_and_guards(world: World) -> None:
@@ -258,7 +258,7 @@ def test_a_crash_tells_the_caller_nothing_but_a_trace_id(
 
     endpoint = Endpoint("boom", "GET", "boom", "", crash, HealthView)
     request = func.HttpRequest(method="GET", url="/", body=b"")
-    reply = read(answer(endpoint, Request(request, world.deployment, ACTOR, lambda _run: None)))
+    reply = read(answer(endpoint, Request(request, world.deployment, ACTOR, Unstarted())))
     assert (reply.status, reply.body["code"]) == (500, "internal")
     assert "secret detail" not in json.dumps(reply.body) + caplog.text
     assert "ZeroDivisionError" in caplog.text
@@ -298,6 +298,6 @@ def test_unknown_addresses_and_methods_are_clear(
 ) -> None:
     endpoint = fallback_endpoint(ENDPOINTS)
     request = func.HttpRequest(method=method, url=f"/api/{path}", route_params={"path": path}, body=b"")
-    reply = read(answer(endpoint, Request(request, world.deployment, ACTOR, lambda _run: None)))
+    reply = read(answer(endpoint, Request(request, world.deployment, ACTOR, Unstarted())))
     assert reply.status == status
     assert words in reply.body["detail"]

@@ -279,7 +279,7 @@ def test_an_ended_run_claims_nothing_more(world: World) -> None:
     run = world.start(file=world.upload(SMALL_LOG))
 
     def end() -> None:
-        fail_run(world.services, run.id, "limits", InternalError("stopped"), 0)
+        fail_run(world.services, world.run(run.id), "limits", InternalError("stopped"), 0)
 
     services = hooked(world, batch_size=1, after_push=end)
     assert one_segment(services, run.id).state == RunState.FAILED
@@ -293,7 +293,7 @@ def test_an_ended_run_gets_no_context_key_again(world: World) -> None:
     real = world.services.contexts.save
 
     def save(*arguments: Any) -> None:
-        fail_run(world.services, run.id, "more", InternalError("stopped"), 0)
+        fail_run(world.services, world.run(run.id), "more", InternalError("stopped"), 0)
         real(*arguments)
 
     contexts = type(world.services.contexts).__new__(type(world.services.contexts))

@@ -83,7 +83,7 @@ def test_records_cross_the_boundary_sealed_and_are_destroyed(world: World) -> No
     run = world.start("two-writes", file=world.upload(LOG))
     outcome = one_segment(world.services, run.id)
     assert (outcome.next, outcome.segment) == (Next.CONTINUE, 1)
-    sealed = world.services.blobs.read(CONTEXT, f"{run.id}/segment-0000")
+    sealed = world.services.blobs.read(CONTEXT, f"{run.id}/0000/segment-0000")
     assert CANARY.encode() not in sealed
     done = world.finish(run)
     assert done.state is RunState.SUCCEEDED, done.failure

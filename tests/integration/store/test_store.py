@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ from localhost.services.ports import free_port
 from store import audit, runs
 from store.database import Database
 from store.envelope import Envelope
-from tests.support.world import ACTOR, SMALL_LOG, World
+from tests.support.world import ACTOR, SMALL_LOG, Unstarted, World
 from workflows.states import RunState
 
 
@@ -59,7 +60,7 @@ def test_the_same_idempotency_key_starts_one_run(world: World) -> None:
 
     def start(_: int) -> tuple[str, bool]:
         row, created = start_run(
-            world.deployment, "labour-costs", {"file": "x"}, "", ACTOR, lambda _run: None, "key-1"
+            world.deployment, "labour-costs", {"file": "x"}, "", ACTOR, Unstarted(), "key-1"
         )
         return str(row.id), created
 
@@ -68,23 +69,24 @@ def test_the_same_idempotency_key_starts_one_run(world: World) -> None:
     assert len({run_id for run_id, _ in answers}) == 1
     assert sum(created for _, created in answers) == 1
     with pytest.raises(Conflict, match="another request"):
-        start_run(world.deployment, "labour-costs", {"file": "y"}, "", ACTOR, lambda _run: None, "key-1")
+        start_run(world.deployment, "labour-costs", {"file": "y"}, "", ACTOR, Unstarted(), "key-1")
 
 
 def test_a_run_whose_start_failed_is_started_by_the_sweep(world: World) -> None:
     world.publish()
 
-    def refuse(_run: object) -> None:
-        raise ConnectionError("the task hub does not answer")
+    class Away(Unstarted):
+        def start(self, run_id: UUID, execution: int = 0, segment: int = 0) -> None:
+            raise ConnectionError("the task hub does not answer")
 
-    row, created = start_run(world.deployment, "labour-costs", {"file": "x"}, "", ACTOR, refuse)
+    row, created = start_run(world.deployment, "labour-costs", {"file": "x"}, "", ACTOR, Away())
     assert (created, row.state) == (True, RunState.PENDING)
-    started: list[object] = []
-    assert start_pending_runs(world.deployment, started.append) == 0
+    durable = Unstarted()
+    assert start_pending_runs(world.deployment, durable) == 0
     with psycopg.connect(world.owner_url) as owner:
         owner.execute("UPDATE sluice.workflow_run SET created_at = %s", [utc_now() - 2 * PENDING_GRACE])
-    assert start_pending_runs(world.deployment, started.append) == 1
-    assert started == [row.id]
+    assert start_pending_runs(world.deployment, durable) == 1
+    assert durable.started == [(row.id, 0, 0)]
 
 
 def test_starting_an_unknown_workflow_changes_nothing(world: World) -> None:

@@ -33,7 +33,14 @@ def test_an_outcome_survives_the_way(outcome: Outcome) -> None:
 @pytest.mark.parametrize("kind", [SegmentInput, Outcome])
 def test_only_ids_counts_and_names_cross(kind: type[SegmentInput] | type[Outcome]) -> None:
     """Durable history is readable in clear: a new field must be of a kind that cannot hold records."""
-    allowed = {"run_id": str, "segment": int, "next": Next, "wait_seconds": float, "state": str}
+    allowed = {
+        "run_id": str,
+        "segment": int,
+        "execution": int,
+        "next": Next,
+        "wait_seconds": float,
+        "state": str,
+    }
     assert {field.name: field.type for field in dataclasses.fields(kind)}.items() <= allowed.items()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.posting import Fate
+from activities.posting import SETTLED_FATES, Fate
 from activities.totals import TotalsLine, prove_totals
 from kernel.errors import TotalsNotProved
 from store.runs import TaskRow
@@ -29,7 +29,8 @@ WORKFLOW = Workflow.model_validate(
 
 
 def task(key: str, state: TaskState = TaskState.SUCCEEDED, **parts: Any) -> TaskRow:
-    empty: dict[str, Any] = {"counts": None, "measures": None, "failure": None}
+    empty: dict[str, Any] = {"counts": None, "measures": None, "failure": None, "attempts": []}
+    empty |= {"batch_digest": None}
     return TaskRow(uuid4(), uuid4(), key, 0, "push", state, 1, NOW, NOW, **{**empty, **parts})
 
 
@@ -147,7 +148,7 @@ CENTS = st.integers(-(10**15), 10**15)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.fixed_dictionaries(dict.fromkeys(Fate, CENTS)), CENTS, st.integers(-3, 3))
+@given(st.fixed_dictionaries(dict.fromkeys(SETTLED_FATES, CENTS)), CENTS, st.integers(-3, 3))
 def test_a_line_is_proved_exactly_when_the_parts_make_the_whole(
     parts: dict[Fate, int], before: int, off: int
 ) -> None:

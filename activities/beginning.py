@@ -1,0 +1,92 @@
+"""How a segment begins: whether this execution may work on the run at all, and what it works with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from activities.contract import Next, Outcome, SegmentInput
+from activities.finishing import fail_run
+from activities.services import ENGINE, Services
+from kernel.durations import parse_duration
+from kernel.errors import Poison
+from store import executions, runs
+from store.runs import RunRow, TaskRow
+from store.workflows import version_by_id
+from workflows.model import Workflow
+from workflows.planning import Plan
+from workflows.states import TERMINAL_RUN_STATES, RunState
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A segment that may run: the run with its definition, its plan, and its tasks by step key."""
+
+    run: RunRow
+    workflow: Workflow
+    plan: Plan
+    tasks: Mapping[str, TaskRow]
+
+
+def begin(services: Services, given: SegmentInput) -> Begun | Outcome:
+    """Take up a segment, or say at once what to do instead.
+
+    An execution that was overtaken, woken too early or asked to wait on changes nothing. A segment that began
+    too often without getting anything done has killed its worker each time: the run fails as poison.
+    """
+    run_id, now = UUID(given.run_id), services.clock()
+    with services.database.transaction(ENGINE) as connection:
+        run = runs.get_run(connection, run_id)
+        instead = _instead(run, given, now)
+        if instead is None:
+            begun = _take_up(connection, run, now)
+            starts = executions.begin_segment(connection, run_id, run.execution, now)
+    if instead is not None:
+        if run.state in TERMINAL_RUN_STATES:
+            services.contexts.destroy(run_id)  # the execution that ended it may have died before
+        return instead
+    if starts > services.max_recoveries + 1:
+        return fail_run(services, begun.run, None, _poison(begun, given.segment, starts - 1), given.segment)
+    return begun
+
+
+def _instead(run: RunRow, given: SegmentInput, now: datetime) -> Outcome | None:
+    if run.state in TERMINAL_RUN_STATES or run.execution != given.execution:
+        return Outcome(Next.ENDED, given.segment, state=run.state)
+    if run.state is RunState.SUSPENDED:
+        return Outcome(Next.SUSPENDED, given.segment)
+    if run.wake_at and now < run.wake_at and not run.requested and not _overdue(run, now):
+        return Outcome(Next.RETRY, given.segment, wait_seconds=_until(run.wake_at, now))
+    return None
+
+
+def _overdue(run: RunRow, now: datetime) -> bool:
+    return run.deadline_at is not None and now >= run.deadline_at
+
+
+def _until(moment: datetime, now: datetime) -> float:
+    return max(0.001, (moment - now).total_seconds())
+
+
+def _take_up(connection: Connection, run: RunRow, now: datetime) -> Begun:
+    version = version_by_id(connection, run.version_id)
+    workflow = Workflow.model_validate(version.definition)
+    if run.state is RunState.PENDING:
+        values: dict[str, Any] = {"started_at": now}
+        if workflow.timeout:
+            values["deadline_at"] = now + parse_duration(workflow.timeout)
+        runs.move_run(connection, run.id, RunState.RUNNING, **values)
+        run = runs.get_run(connection, run.id)
+    tasks = {task.step_key: task for task in runs.get_tasks(connection, run.id)}
+    return Begun(run, workflow, Plan.from_dict(dict(version.plan)), tasks)
+
+
+def _poison(begun: Begun, segment: int, deaths: int) -> Poison:
+    steps = ", ".join(map(repr, begun.plan.segments[segment].steps))
+    return Poison(
+        f"The worker died {deaths} times in a row while it ran {steps}, without getting anything done. Look "
+        "at memory and time limits and at the size of what the steps read, then retry the run."
+    )

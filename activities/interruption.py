@@ -1,0 +1,23 @@
+"""How an execution learns that it must stop: the run row says so, and it is asked before every effect."""
+
+from sqlalchemy import Connection
+
+from activities.work import Work
+from store import runs
+from store.runs import Signal
+
+
+class Interrupted(Exception):
+    """The run does not want this execution to go on. Nothing is half done; `signal` says why."""
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__(signal.value)
+        self.signal = signal
+
+
+def check_going(connection: Connection, work: Work) -> None:
+    """Raise `Interrupted` unless the run goes on; if it does, it cannot be stopped before this transaction
+    ends."""
+    signal = runs.signal(connection, work.run.id, work.run.execution, work.services.clock())
+    if signal is not Signal.GO:
+        raise Interrupted(signal)

@@ -1,0 +1,151 @@
+"""Runs one step and records it: begun, succeeded, or failed with what follows from that."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from activities.beginning import Begun
+from activities.interruption import Interrupted, check_going
+from activities.retrying import retry_delay
+from activities.services import ENGINE, Services
+from activities.verbs.fetch import fetch, lookup
+from activities.verbs.govern import govern
+from activities.verbs.logic_gate import logic_gate
+from activities.verbs.push import push
+from activities.verbs.transform import transform
+from activities.work import Result, Work
+from kernel.durations import parse_duration
+from kernel.errors import InternalError, SluiceError, TimedOut, Unavailable
+from kernel.redaction import redact_error
+from kernel.traces import trace_of
+from kernel.verbs import SideEffect, Verb
+from store import runs
+from store.runs import Attempt, TaskRow
+from workflows.context import PipelineContext
+from workflows.model import Step
+from workflows.rows import plain
+from workflows.states import TaskState
+
+logger = logging.getLogger(__name__)
+
+EXECUTORS: Mapping[Verb, Callable[[Work, Any], Result]] = {
+    Verb.FETCH: fetch,
+    Verb.LOOKUP: lookup,
+    Verb.TRANSFORM: transform,
+    Verb.GOVERN: govern,
+    Verb.LOGIC_GATE: logic_gate,
+    Verb.PUSH: push,
+}
+"""Each takes the work and the step's part of that verb."""
+
+
+class StepFailed(Exception):
+    """A step did not get done. `error` is redacted."""
+
+    def __init__(self, work: Work, task: TaskRow, error: SluiceError) -> None:
+        super().__init__(error.code)
+        self.step_key = work.step.key
+        self.error = error
+        self._work, self._task = work, task
+        self._failures = sum(1 for one in task.attempts if one["execution"] == work.run.execution)
+
+    def wait(self, spread: float) -> timedelta | None:
+        """How long to wait before the next attempt, if there is one. A wait that would outlast the step's
+        timeout is not begun: the error becomes `TimedOut`."""
+        wait = retry_delay(self._work.step.retry, self._failures + 1, self.error, spread)
+        deadline = self._work.deadline
+        if wait is None or deadline is None or self._work.services.clock() + wait < deadline:
+            return wait
+        self.error = TimedOut(
+            f"The step {self.step_key!r} cannot be done within its timeout of {self._work.step.timeout}: "
+            f"the next attempt would come too late. {self.error.message}"
+        )
+        return None
+
+    def attempt(self, now: datetime, wait: timedelta | None) -> Attempt:
+        """What to write down about the attempt."""
+        number, seconds = max(1, self._task.attempt), wait.total_seconds() if wait is not None else None
+        execution = self._work.run.execution
+        return Attempt(execution, number, now, self.error.code, self.error.message, seconds)
+
+
+def run_step(
+    begun: Begun, task: TaskRow, context: PipelineContext, token: UUID, services: Services
+) -> Result:
+    """Run a step, unless what an earlier execution did stands.
+
+    Raises `StepFailed`, `Interrupted` when the run is to stop, and `Unavailable`.
+    """
+    step = begun.workflow.step(task.step_key)
+    standing = _standing(step, task)
+    if standing is not None:
+        return standing
+    now = services.clock()
+    work = Work(services, begun.run, begun.workflow, step, context, token, _deadline(step, task, now))
+    with services.database.transaction(ENGINE) as connection:
+        check_going(connection, work)
+        if runs.begin_task(connection, begun.run.id, step.key, now):
+            task = runs.get_task(connection, begun.run.id, step.key)
+    result = _executed(work, task)
+    if not result.unfinished:
+        _succeeded(work, result)
+    return result
+
+
+def _executed(work: Work, task: TaskRow) -> Result:
+    try:
+        work.check_time()
+        return EXECUTORS[work.step.verb](work, getattr(work.step, work.step.verb))
+    except (Unavailable, Interrupted):
+        raise
+    except SluiceError as exc:
+        raise StepFailed(work, task, redact_error(exc, _sensitive(work))) from exc
+    except Exception as exc:
+        fields = {"run_id": str(work.run.id), "step": work.step.key}
+        logger.error("step failed: %s", trace_of(exc), extra=fields)
+        raise StepFailed(work, task, _unexpected(exc)) from exc
+
+
+def _succeeded(work: Work, result: Result) -> None:
+    if result.output is not None:
+        work.context.put(work.step.key, result.output)
+    measures = {name: _plain_map(parts) for name, parts in result.measures.items()}
+    with work.services.database.transaction(ENGINE) as connection:
+        runs.succeed_task(
+            connection, work.run.id, work.step.key, work.services.clock(), dict(result.counts), measures
+        )
+
+
+def _standing(step: Step, task: TaskRow) -> Result | None:
+    """What stands from an earlier execution: a write is never repeated, and a gate decides once. Reads and
+    pure steps are repeated, to have their records again, and policies, because records may have changed."""
+    if task.state is not TaskState.SUCCEEDED:
+        return None
+    if step.logic_gate:
+        return Result(jump=None if (task.counts or {})["open"] else step.logic_gate.otherwise)
+    return Result() if step.verb.side_effect is SideEffect.WRITE else None
+
+
+def _deadline(step: Step, task: TaskRow, now: datetime) -> datetime | None:
+    """From when the step first began; a read that is repeated begins anew."""
+    if step.timeout is None:
+        return None
+    began = task.started_at if task.state is TaskState.RUNNING and task.started_at else now
+    return began + parse_duration(step.timeout)
+
+
+def _unexpected(exc: Exception) -> InternalError:
+    """A fault of ours, without its message: that may quote record values."""
+    return InternalError(f"The step stopped with an unexpected {type(exc).__name__}; see the log.")
+
+
+def _sensitive(work: Work) -> frozenset[str]:
+    """The step's own sensitive fields and those of everything before it."""
+    before = (output.sensitive for output in work.context.outputs().values())
+    return frozenset(work.step.sensitive).union(*before)
+
+
+def _plain_map(parts: Any) -> Any:
+    return {name: plain(value) for name, value in parts.items()} if isinstance(parts, Mapping) else parts

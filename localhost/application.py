@@ -24,6 +24,7 @@ class Application:
 
     def __init__(self, root: Path, state_dir: Path) -> None:
         self._root = root
+        self._state_dir = state_dir
         self._ready_file = state_dir / "host.json"
         self.log_file = state_dir / "host.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,6 +37,7 @@ class Application:
         self.stop_abandoned()
         command = [sys.executable, "-m", "localhost", "start", "--port", str(port)]
         command += ["--script-root", str(self._root), "--ready-file", str(self._ready_file)]
+        command += ["--state", str(self._state_dir / "host")]
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -84,7 +86,8 @@ class Application:
         try:
             pid = int(json.loads(self._ready_file.read_text())["pid"])
             process = psutil.Process(pid)
-            ours = "localhost" in process.cmdline() and str(self._root) in process.cmdline()
+            # Its number may long be another process's, even that of a host of another state folder.
+            ours = {"localhost", str(self._ready_file)} <= set(process.cmdline())
         except (OSError, ValueError, KeyError, psutil.Error):
             return
         if ours and pid != os.getpid():

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from rich.console import Console
 
+from kernel.errors import Unavailable
 from localhost.application import Application
 from localhost.environment import prepare
 from localhost.services.filelock import locked
@@ -26,7 +27,7 @@ class Session:
     ) -> None:
         self.progress = progress
         self._root = root
-        self._state_dir = state_dir
+        self._state_dir = state_dir.resolve()
         self._stack = Stack(root, self._state_dir)
         self._application = Application(root, self._state_dir)
         self._keep = keep
@@ -68,8 +69,8 @@ class Session:
 
     def erp_address(self) -> dict[str, Any]:
         """Where the example ERP is, as connector settings."""
-        assert self._endpoints is not None
-        return {"host": self._endpoints.erp_host, "port": self._endpoints.erp_port}
+        ends = self._started()
+        return {"host": ends.erp_host, "port": ends.erp_port}
 
     def stop(self) -> None:
         """Stop the host and the services of this folder, whoever started them."""
@@ -78,8 +79,7 @@ class Session:
 
     def addresses(self) -> dict[str, str]:
         """Where everything is. Passwords are named by their file, never shown."""
-        assert self._endpoints is not None
-        ends = self._endpoints
+        ends = self._started()
         password_file = self._write_password_file(ends)
         client = f"psql -h {ends.erp_host} -p {ends.erp_port} -U {ends.erp_user} {ends.erp_database}"
         return {
@@ -87,6 +87,11 @@ class Session:
             "ledger": f"PGPASSFILE={password_file} {client}",
             "host_log": str(self._application.log_file),
         }
+
+    def _started(self) -> Endpoints:
+        if self._endpoints is None:
+            raise Unavailable("The services of this session have not been started: start it first.")
+        return self._endpoints
 
     def print_addresses(self, console: Console) -> None:
         """Print where everything is."""

@@ -165,6 +165,8 @@ async def _hub_stub(rpc_address: str) -> AsyncIterator[Any]:
 def _raise_first_failure(work: Sequence[asyncio.Task[None]]) -> None:
     for task in work:
         if not task.cancelled() and (error := task.exception()):
+            if isinstance(error, HostError):
+                raise error
             raise HostError(f"The {task.get_name()} failed: {error!r}. Start the host again.") from error
 
 

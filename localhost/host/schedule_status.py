@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from localhost.host.errors import HostError
+
 
 @dataclass(frozen=True)
 class ScheduleStatus:
@@ -57,17 +59,20 @@ class ScheduleStore(Protocol):
 
 
 class FileScheduleStore:
-    """Implements `ScheduleStore` with one small file per function in a folder, and a lock file."""
+    """Implements `ScheduleStore` with one small file per function in a folder, and a lock file.
+
+    A folder stands for an app on a machine, as the host id of Core Tools does: it is made of the machine's
+    name and the app's folder. Hosts that share the folder take turns; the lock ends with its process.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock: IO[str] | None = None
 
     async def acquire(self) -> bool:
-        """See `ScheduleStore`."""
+        """See `ScheduleStore`. Raises HostError if the folder cannot be used."""
         if self._lock is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = (self._folder / "lock").open("w", encoding="utf-8")
+            lock = self._open_lock()
             try:
                 # The system drops the lock with the process, however that ends.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,6 +81,16 @@ class FileScheduleStore:
                 return False
             self._lock = lock
         return True
+
+    def _open_lock(self) -> IO[str]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return (self._folder / "lock").open("w", encoding="utf-8")
+        except OSError as exc:
+            raise HostError(
+                f"When timers fired cannot be kept in {self._folder}: {exc.strerror}. Make the folder "
+                "writable, or name another one with --state."
+            ) from exc
 
     async def read(self, function: str) -> ScheduleStatus | None:
         """See `ScheduleStore`. A file that is not a status counts as none."""

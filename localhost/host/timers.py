@@ -24,7 +24,7 @@ logger = logging.getLogger("host.timers")
 
 # A longer wait would not notice that the clock was set or the machine slept.
 _LONGEST_NAP = 30.0
-_LOCK_RETRY_SECONDS = 5.0
+_LOCK_RETRY_SECONDS = 1.0
 # Azure keeps no status of timers that fire more often than this.
 _SHORTEST_MONITORED = timedelta(minutes=1)
 

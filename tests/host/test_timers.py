@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.host.process import APPS, HostProcess
+from tests.host.process import APPS, HostProcess, run_to_end
 from tests.support.eventually import eventually
 
 
@@ -60,6 +60,16 @@ def test_runs_of_a_timer_do_not_overlap(journal: Journal) -> None:
     assert begins[1]["at"] >= ends[0]["at"]
 
 
+def test_status_is_kept_of_timers_that_are_monitored(journal: Journal) -> None:
+    """Not of those that fire more often than every minute, as in Azure, nor of those that do not want it."""
+    kept = journal.path.parent / "state" / "timers"
+
+    def names() -> set[str]:
+        return {path.name for path in kept.iterdir()}
+
+    eventually(lambda: names() == {"lock", "at_start.json", "flaky.json", "nightly.json"}, what="the status")
+
+
 def test_run_on_startup_with_schedule_from_a_setting(journal: Journal) -> None:
     entries = journal.wait_for("at_start", 1)
     assert len(entries) == 1
@@ -96,11 +106,11 @@ def test_missed_firing_is_past_due_at_the_next_start(tmp_path: Path) -> None:
     assert len(journal.entries("nightly")) == 2
 
 
-def test_only_one_host_fires_timers(tmp_path: Path) -> None:
+def test_only_one_host_fires_timers_and_the_other_takes_over(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     second = tmp_path / "second"
     second.mkdir()
-    with _host(tmp_path, "--functions", "by_span"):
+    with _host(tmp_path, "--functions", "by_span") as first:
         journal.wait_for("by_span", 1)
         environment = {"JOURNAL": str(second / "journal"), "RARE_SCHEDULE": "0 0 0 29 2 *"}
         options = ("--functions", "by_span", "--state", str(tmp_path / "state"))
@@ -108,3 +118,14 @@ def test_only_one_host_fires_timers(tmp_path: Path) -> None:
             other.logged("Another host of this app fires its timers")
             journal.wait_for("by_span", len(journal.entries("by_span")) + 2)
             assert not (second / "journal").exists()
+            first.process.kill()
+            Journal(second / "journal").wait_for("by_span", 1)
+
+
+def test_a_state_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    options = ("--port", "0", "--functions", "nightly", "--state", str(tmp_path / "file" / "state"))
+    code, _, error = run_to_end(APPS / "timers", *options, environment={"RARE_SCHEDULE": "0 0 0 29 2 *"})
+    assert code == 1
+    assert error.startswith(f"When timers fired cannot be kept in {tmp_path}/file/state/timers: ")
+    assert error.endswith("name another one with --state.\n")

@@ -45,6 +45,11 @@ def nightly(timer: func.TimerRequest, context: func.Context) -> None:
     note("nightly", timer, context)
 
 
+@app.timer_trigger(arg_name="timer", schedule="0 30 3 * * *", use_monitor=False)
+def unmonitored(timer: func.TimerRequest, context: func.Context) -> None:
+    note("unmonitored", timer, context)
+
+
 @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
 @app.retry(strategy="fixed_delay", max_retry_count="2", delay_interval="00:00:01")
 def flaky(timer: func.TimerRequest, context: func.Context) -> None:

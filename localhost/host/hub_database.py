@@ -13,7 +13,10 @@ SETTING = "LOCALHOST_TASK_HUB_URL"
 
 
 class HubDatabase:
-    """Gives the address of the hub's database and stops what it started for it."""
+    """Gives the address of the hub's database, and stops a server of the host's own when it is done.
+
+    A host that is killed leaves its server behind; the next one finds it, uses it, and stops it.
+    """
 
     def __init__(self, environ: Mapping[str, str], state_folder: Path) -> None:
         self._given = environ.get(SETTING, "")
@@ -25,25 +28,29 @@ class HubDatabase:
         return self._given or await asyncio.to_thread(self._start_server)
 
     async def close(self) -> None:
-        """Stop the server if this host started it."""
+        """Stop the host's own server, unless another host uses it."""
         await asyncio.to_thread(self._stop)
 
     def _start_server(self) -> str:
         # Only apps with durable functions and no database of their own pay for this import.
         from localhost.services import databases
+        from localhost.services.filelock import locked
         from localhost.services.postgres import PostgresServer
         from localhost.services.valuefile import ValueFile
 
         folder = self._state_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        passwords, ports = ValueFile(folder / "secrets.json"), ValueFile(folder / "ports.json")
-        server = PostgresServer(folder, passwords, ports)
+        server = PostgresServer(folder, ValueFile(folder / "secrets.json"), ValueFile(folder / "ports.json"))
         try:
-            server.start(say)
+            with locked(folder / "postgres.lock", lambda: say("Waiting for another start to finish.")):
+                server.start(say)
+        except OSError as exc:
+            raise HostError(
+                f"The task hub cannot be kept in {folder}: {exc.strerror}. Make the folder writable, or name "
+                f"another one with --state, or set {SETTING} to use a PostgreSQL server of yours."
+            ) from exc
         except Unavailable as exc:
             raise HostError(
                 f"The task hub has no database: {exc} Set {SETTING} to use a PostgreSQL server of yours."
             ) from exc
-        if server.started:
-            self._stop = server.stop
+        self._stop = server.stop_unless_used
         return server.url("taskhub", databases.HUB).replace("+psycopg", "")

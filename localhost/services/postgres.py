@@ -75,6 +75,19 @@ class PostgresServer:
             daemon.end(self._process, signal.SIGINT)
         self._process, self.started = None, False
 
+    def stop_unless_used(self) -> None:
+        """Fast shutdown, whoever started it, if nobody else is connected."""
+        others = (
+            "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        try:
+            with self.connect() as connection:
+                used = connection.execute(others).fetchone() is not None
+        except Unavailable:
+            used = False
+        if not used:
+            self.stop()
+
     def end(self) -> None:
         """Fast shutdown of the server of this state folder, whoever started it."""
         home = cluster.find(self._state_dir)

@@ -13,7 +13,8 @@ from activities.blueprint import activity_blueprint
 from activities.services import Services
 from adapters.contract import Connector, Operation
 from adapters.registry import describe, get_adapter
-from commands.deployment import Deployment
+from commands.deployment import Deployment, RecoveryPolicy
+from commands.metrics import OpenTelemetryMetrics
 from kernel.clock import utc_now
 from kernel.settings import Settings, read_settings
 from orchestrators.blueprint import orchestrator_blueprint
@@ -36,8 +37,10 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
     application.register_functions(activity_blueprint(_services(settings, database, blobs, engine)))
     application.register_functions(orchestrator_blueprint())
     deployment = Deployment(
-        database, blobs, engine, _operations, utc_now, settings.environment, settings.max_upload_bytes
-    )
+        database, blobs, engine, _operations, utc_now, settings.environment, settings.max_upload_bytes,
+        OpenTelemetryMetrics(),
+        RecoveryPolicy(settings.max_recoveries, settings.silent_after, settings.history_kept),
+    )  # fmt: skip
     application.register_functions(
         trigger_blueprint(deployment, platform_authentication=settings.platform_authentication)
     )
@@ -55,7 +58,10 @@ def _services(settings: Settings, database: Database, blobs: Blobs, engine: SqlE
     vault = FileVault(settings.secrets_file)
     adapter = partial(get_adapter, environment=settings.environment, credentials=vault)
     contexts = ContextStore(blobs, envelope)
-    return Services(database, blobs, contexts, envelope, engine, adapter, utc_now, settings.environment)
+    return Services(
+        database, blobs, contexts, envelope, engine, adapter, utc_now, settings.environment,
+        max_recoveries=settings.max_recoveries,
+    )  # fmt: skip
 
 
 app = create_app(os.environ)

@@ -2,25 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import Connection
-
 from activities.contract import Next, Outcome
 from activities.dead_letters import SHOWN_FAULTS
-from activities.posting import Fate
 from activities.services import ENGINE, Services
 from activities.totals import prove_totals
 from kernel.errors import SluiceError, TotalsNotProved
-from store import audit, postings, runs
+from store import postings, runs
+from store.endings import end_run
 from store.runs import RunRow, Signal
 from workflows.model import Workflow
 from workflows.states import TERMINAL_RUN_STATES, RunState, TaskState
-
-_TASKS_END = {
-    RunState.SUCCEEDED: (),
-    RunState.FAILED: (TaskState.FAILED,),
-    RunState.CANCELLED: (TaskState.CANCELLED,),
-}
-"""Where tasks that have not ended go with their run. No task of a run that has ended says that it runs."""
 
 
 def finish_run(services: Services, run: RunRow, workflow: Workflow, segment: int) -> Outcome:
@@ -69,36 +60,10 @@ def failure_of(step_key: str | None, error: SluiceError) -> dict[str, Any]:
 
 
 def _end(services: Services, run: RunRow, state: RunState, segment: int, **values: Any) -> Outcome:
-    now = services.clock()
     with services.database.transaction(ENGINE) as connection:
-        moved = runs.move_run(
-            connection, run.id, state, execution=run.execution,
-            finished_at=now, context_key=None, requested=None, wake_at=None, **values,
-        )  # fmt: skip
-        if moved:
-            _close(connection, run, state, values.get("failure"), services)
-        else:
+        now = services.clock()
+        if not end_run(connection, run.id, run.execution, state, ENGINE, now, **values):
             state = runs.get_run(connection, run.id).state
     if state in TERMINAL_RUN_STATES:
         services.contexts.destroy(run.id)
     return Outcome(Next.ENDED, segment, state=state)
-
-
-def _close(
-    connection: Connection, run: RunRow, state: RunState, failure: dict[str, Any] | None, services: Services
-) -> None:
-    """What ends together with the run: its tasks, and its calls that nobody knows the outcome of."""
-    now = services.clock()
-    for task in runs.get_tasks(connection, run.id):
-        if waiting := (task.counts or {}).get(Fate.WAITING, 0):
-            counts = {**(task.counts or {}), Fate.WAITING: 0}
-            counts[Fate.HELD] = counts.get(Fate.HELD, 0) + waiting
-            runs.set_task_progress(connection, run.id, task.step_key, counts)
-    for ended in _TASKS_END[state]:
-        runs.finish_tasks(connection, run.id, ended, now, failure=failure)
-    doubtful = postings.doubt_sent(connection, run.id, "The run ended before an answer came.", now)
-    details = {"code": (failure or {}).get("code"), "in_doubt": doubtful or None}
-    audit.record(
-        connection, stream="runs", actor=ENGINE, action=f"run.{state.lower()}", subject=str(run.id),
-        details={name: value for name, value in details.items() if value}, now=now,
-    )  # fmt: skip

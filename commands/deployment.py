@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from commands.metrics import Metrics
 from kernel.clock import Clock
 from kernel.errors import CallerError
 from store.blobs import Blobs
@@ -18,6 +20,19 @@ type Describe = Callable[[str, str, Mapping[str, Any], Mapping[str, str]], Mappi
 
 
 @dataclass(frozen=True)
+class RecoveryPolicy:
+    """When runs are given up or recovered, and how long durable history is kept after a run's end.
+
+    `max_recoveries` counts recoveries without progress between; an execution that goes on without any sign
+    of life for `silent_after` counts as lost: longer than the time limit of a function.
+    """
+
+    max_recoveries: int = 5
+    silent_after: timedelta = timedelta(minutes=40)
+    history_kept: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True)
 class Deployment:
     """This deployment's database, storage and limits. `describe` comes from the adapter registry."""
 
@@ -28,6 +43,8 @@ class Deployment:
     clock: Clock
     environment: str
     max_upload_bytes: int
+    metrics: Metrics
+    recovery: RecoveryPolicy = RecoveryPolicy()
 
 
 class StoredCatalogue:

@@ -1,9 +1,8 @@
-"""Start runs, and find those that were committed but never started."""
+"""Start runs."""
 
 import hashlib
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,8 +19,6 @@ from workflows.model import Workflow
 from workflows.version import canonical_json
 
 logger = logging.getLogger(__name__)
-
-PENDING_GRACE = timedelta(seconds=30)
 
 
 def start_run(
@@ -69,15 +66,6 @@ def start_run(
         row = runs.get_run(connection, run_id)
     _schedule(orchestrations, run_id)
     return row, True
-
-
-def start_pending_runs(deployment: Deployment, orchestrations: Orchestrations, limit: int = 100) -> int:
-    """Start committed runs that are still PENDING after the grace period; returns how many were tried."""
-    with deployment.database.reading() as connection:
-        waiting = runs.pending_since(connection, deployment.clock() - PENDING_GRACE, limit)
-    for run_id in waiting:
-        _schedule(orchestrations, run_id)
-    return len(waiting)
 
 
 def _schedule(orchestrations: Orchestrations, run_id: UUID) -> None:

@@ -4,9 +4,11 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from kernel.durations import parse_duration
 from kernel.errors import Fault, InvalidSettings
 from kernel.secrets import Secret
 
@@ -29,6 +31,12 @@ class Settings:
     """SLUICE_MAX_UPLOAD_BYTES: largest file that may be uploaded."""
     database_pool_size: int
     """SLUICE_DATABASE_POOL_SIZE: connections kept per process."""
+    max_recoveries: int
+    """SLUICE_MAX_RECOVERIES: how often a run is recovered without progress before it fails."""
+    silent_after: timedelta
+    """SLUICE_SILENT_AFTER: after how long without a sign of life an execution counts as lost."""
+    history_kept: timedelta
+    """SLUICE_HISTORY_KEPT: how long durable history is kept after a run's end."""
     platform_authentication: bool
     """WEBSITE_AUTH_ENABLED: set by App Service Authentication; only then its principal headers count."""
 
@@ -65,6 +73,13 @@ def _key(value: str) -> Secret:
     return Secret(value)
 
 
+def _duration(value: str) -> timedelta:
+    length = parse_duration(value)
+    if not length:
+        raise ValueError("give a duration above 0")
+    return length
+
+
 def _flag(value: str) -> bool:
     return value.strip().lower() in ("true", "1")
 
@@ -92,6 +107,9 @@ SETTINGS = (
     _Setting("key_encryption_key", "SLUICE_KEY_ENCRYPTION_KEY", _key),
     _Setting("max_upload_bytes", "SLUICE_MAX_UPLOAD_BYTES", _positive, str(DEFAULT_MAX_UPLOAD_BYTES)),
     _Setting("database_pool_size", "SLUICE_DATABASE_POOL_SIZE", _positive, "4"),
+    _Setting("max_recoveries", "SLUICE_MAX_RECOVERIES", _positive, "5"),
+    _Setting("silent_after", "SLUICE_SILENT_AFTER", _duration, "40m"),
+    _Setting("history_kept", "SLUICE_HISTORY_KEPT", _duration, "7d"),
     _Setting("platform_authentication", "WEBSITE_AUTH_ENABLED", _flag, "false"),
 )
 

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from store.tables import task_run, workflow_run, workflow_version
-from workflows.states import RunState, TaskState, predecessors
+from workflows.states import TERMINAL_RUN_STATES, RunState, TaskState, predecessors
 
 
 @dataclass(frozen=True)
@@ -285,3 +285,24 @@ def pending_since(connection: Connection, before: datetime, limit: int) -> list[
     table = workflow_run
     query = select(table.c.id).where(table.c.state == RunState.PENDING, table.c.created_at < before)
     return list(connection.execute(query.order_by(table.c.created_at).limit(limit)).scalars())
+
+
+def ended_of(connection: Connection, run_ids: Collection[UUID]) -> list[UUID]:
+    """Those of the runs that have ended."""
+    table = workflow_run
+    ended = table.c.id.in_(run_ids) & table.c.state.in_(TERMINAL_RUN_STATES)
+    return list(connection.execute(select(table.c.id).where(ended).order_by(table.c.id)).scalars())
+
+
+def unpurged(connection: Connection, before: datetime, limit: int) -> list[tuple[UUID, int]]:
+    """Runs that ended before a time and whose durable history is still kept: id and last execution."""
+    table = workflow_run
+    old = table.c.purged_at.is_(None) & (table.c.finished_at < before)
+    query = select(table.c.id, table.c.execution).where(old).order_by(table.c.finished_at).limit(limit)
+    return [(row.id, row.execution) for row in connection.execute(query)]
+
+
+def note_purged(connection: Connection, run_ids: Collection[UUID], now: datetime) -> None:
+    """Durable execution no longer keeps anything of these runs."""
+    table = workflow_run
+    connection.execute(table.update().where(table.c.id.in_(run_ids)).values(purged_at=now))

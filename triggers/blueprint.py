@@ -7,7 +7,8 @@ import azure.functions as func
 
 from commands.deployment import Deployment
 from commands.orchestrations import DurableOrchestrations
-from commands.runs import start_pending_runs
+from commands.purging import sweep_leftovers
+from commands.recovery import sweep_runs
 from triggers import connectors, health, runs, workflows
 from triggers.fallback import METHODS, fallback_endpoint
 from triggers.http import Endpoint, Request, answer
@@ -29,7 +30,7 @@ def trigger_blueprint(deployment: Deployment, *, platform_authentication: bool) 
     for endpoint in (*ENDPOINTS, openapi_endpoint(ENDPOINTS)):
         _register(blueprint, endpoint, deployment, actor)
     _register(blueprint, fallback_endpoint(ENDPOINTS), deployment, actor, methods=METHODS)
-    _register_sweep(blueprint, deployment)
+    _register_sweeps(blueprint, deployment)
     return blueprint
 
 
@@ -49,9 +50,15 @@ def _register(
         return answer(endpoint, Request(req, deployment, actor(req), DurableOrchestrations(client)))
 
 
-def _register_sweep(blueprint: df.Blueprint, deployment: Deployment) -> None:
-    @blueprint.function_name("sweep_pending_runs")
+def _register_sweeps(blueprint: df.Blueprint, deployment: Deployment) -> None:
+    @blueprint.function_name("sweep_runs")
     @blueprint.timer_trigger(arg_name="timer", schedule="0 * * * * *")
     @blueprint.durable_client_input(client_name="client")
-    def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
-        start_pending_runs(deployment, DurableOrchestrations(client))
+    def runs_sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
+        sweep_runs(deployment, DurableOrchestrations(client))
+
+    @blueprint.function_name("sweep_leftovers")
+    @blueprint.timer_trigger(arg_name="timer", schedule="30 */5 * * * *")
+    @blueprint.durable_client_input(client_name="client")
+    def leftovers_sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
+        sweep_leftovers(deployment, DurableOrchestrations(client))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -87,6 +88,17 @@ class Unstarted:
         self.purged.append((run_id, execution))
 
 
+class Counted:
+    """Metrics that a test can read."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+
+    def add(self, name: str, amount: int, **attributes: str) -> None:
+        """Count."""
+        self.counts[name, *attributes.values()] += amount
+
+
 @dataclass
 class World:
     """Commands and activities over one database, one storage account and one example ERP."""
@@ -140,6 +152,10 @@ class World:
         """Rows of our own database, read as its owner."""
         with psycopg.connect(self.owner_url) as connection:
             return connection.execute(query, parameters).fetchall()
+
+    def counted(self) -> dict[tuple[str, ...], int]:
+        """What the deployment has counted."""
+        return dict(cast(Counted, self.deployment.metrics).counts)
 
     def with_adapter(self, wrap: Callable[[Adapter], Adapter]) -> Services:
         """Services whose adapters are wrapped, to make a real system misbehave."""
@@ -263,7 +279,7 @@ def make_world(app_url: str, owner_url: str, erp_url: str, storage: str) -> Worl
     services = Services(
         database, blobs, ContextStore(blobs, envelope), envelope, engine, adapter, clock, "sandbox"
     )
-    deployment = Deployment(database, blobs, engine, _operations, clock, "sandbox", 1_000_000)
+    deployment = Deployment(database, blobs, engine, _operations, clock, "sandbox", 1_000_000, Counted())
     world = World(deployment, services, erp_url, owner_url.replace("+psycopg", ""))
     _register(world, address)
     return world

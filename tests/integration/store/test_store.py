@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.runs import PENDING_GRACE, start_pending_runs, start_run
+from commands.recovery import PENDING_GRACE, start_pending_runs
+from commands.runs import start_run
 from kernel.clock import utc_now
 from kernel.errors import Conflict, InternalError, NotFound, Unavailable
 from kernel.secrets import Secret

@@ -1,0 +1,72 @@
+"""Sweeps over leftovers, in small windows: sealed contexts of ended runs, and old durable history."""
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from commands.deployment import Deployment
+from commands.orchestrations import Orchestrations
+from commands.recovery import SWEEPER
+from kernel.traces import trace_of
+from store import audit, runs
+from store.blobs import CONTEXT
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 50
+"""Runs, or names of blobs, that one sweep looks at."""
+
+
+def sweep_leftovers(deployment: Deployment, orchestrations: Orchestrations) -> tuple[int, int]:
+    """Delete contexts of runs that have ended, and durable history that is past its time. Returns how many
+    runs lost each."""
+    contexts = purge_contexts(deployment)
+    histories = purge_histories(deployment, orchestrations)
+    for kind, amount in (("context", contexts), ("history", histories)):
+        if amount:
+            deployment.metrics.add("sweep.purged", amount, kind=kind)
+    return contexts, histories
+
+
+def purge_contexts(deployment: Deployment, window: int = WINDOW) -> int:
+    """Delete context blobs whose run has ended. Their key is gone already; an execution that died between
+    ending the run and deleting them has left them."""
+    named = {name.partition("/")[0] for name in deployment.blobs.names(CONTEXT, window * 20)}
+    with deployment.database.reading() as connection:
+        ended = runs.ended_of(connection, [UUID(name) for name in sorted(named)])[:window]
+    for run_id in ended:
+        deployment.blobs.delete_prefix(CONTEXT, f"{run_id}/")
+    _note(deployment, "run.context_purged", ended, deployment.clock())
+    return len(ended)
+
+
+def purge_histories(deployment: Deployment, orchestrations: Orchestrations, window: int = WINDOW) -> int:
+    """Delete what durable execution keeps of runs that ended before the retention time."""
+    now = deployment.clock()
+    with deployment.database.reading() as connection:
+        old = runs.unpurged(connection, now - deployment.recovery.history_kept, window)
+    purged = [run_id for run_id, execution in old if _purged(orchestrations, run_id, execution)]
+    with deployment.database.transaction(SWEEPER) as connection:
+        runs.note_purged(connection, purged, now)
+    _note(deployment, "run.history_purged", purged, now)
+    return len(purged)
+
+
+def _purged(orchestrations: Orchestrations, run_id: UUID, last: int) -> bool:
+    try:
+        for execution in range(last + 1):
+            orchestrations.purge(run_id, execution)
+    except Exception as exc:  # noqa: BLE001 - tried again by the next sweep
+        logger.warning("history not purged: %s", trace_of(exc), extra={"run_id": str(run_id)})
+        return False
+    return True
+
+
+def _note(deployment: Deployment, action: str, run_ids: list[UUID], now: datetime) -> None:
+    if not run_ids:
+        return
+    with deployment.database.transaction(SWEEPER) as connection:
+        audit.record(
+            connection, stream="sweeps", actor=SWEEPER, action=action, subject="runs",
+            details={"count": len(run_ids), "first": str(run_ids[0]), "last": str(run_ids[-1])}, now=now,
+        )  # fmt: skip

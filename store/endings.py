@@ -1,0 +1,50 @@
+"""How a run ends in the database, whoever ends it: the run, its tasks, its open calls, the audit, at once."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from store import audit, postings, runs
+from workflows.states import RunState, TaskState
+
+_TASKS_END: Mapping[RunState, tuple[TaskState, ...]] = {
+    RunState.SUCCEEDED: (),
+    RunState.FAILED: (TaskState.FAILED,),
+    RunState.CANCELLED: (TaskState.CANCELLED,),
+}
+"""Where tasks that have not ended go with their run. No task of a run that has ended says that it runs."""
+
+
+def end_run(
+    connection: Connection, run_id: UUID, execution: int, state: RunState, actor: str, now: datetime,
+    *, failure: Mapping[str, Any] | None = None, totals: list[Any] | None = None, details: str = "",
+) -> bool:  # fmt: skip
+    """Compare-and-set a run into a terminal state, with all that ends with it; False when it is not there to
+    be ended by this execution. The context key is gone after that; the caller deletes the blobs."""
+    moved = runs.move_run(
+        connection, run_id, state, execution=execution,
+        finished_at=now, context_key=None, requested=None, wake_at=None, failure=failure, totals=totals,
+    )  # fmt: skip
+    if moved:
+        _hold_waiting(connection, run_id)
+        for ended in _TASKS_END[state]:
+            runs.finish_tasks(connection, run_id, ended, now, failure=failure)
+        doubtful = postings.doubt_sent(connection, run_id, "The run ended before an answer came.", now)
+        known = {"code": (failure or {}).get("code"), "in_doubt": doubtful or None, "because": details}
+        audit.record(
+            connection, stream="runs", actor=actor, action=f"run.{state.lower()}", subject=str(run_id),
+            details={name: value for name, value in known.items() if value}, now=now,
+        )  # fmt: skip
+    return moved
+
+
+def _hold_waiting(connection: Connection, run_id: UUID) -> None:
+    """Records that a write had not come to are held."""
+    for task in runs.get_tasks(connection, run_id):
+        counts = dict(task.counts or {})
+        if waiting := counts.get("waiting", 0):
+            counts |= {"waiting": 0, "held": counts.get("held", 0) + waiting}
+            runs.set_task_progress(connection, run_id, task.step_key, counts)

@@ -1,6 +1,5 @@
 """Durable work items to functions: the host's `Dispatcher`."""
 
-import asyncio
 import base64
 from collections.abc import Iterable
 
@@ -12,20 +11,15 @@ from localhost.host.durable import ActivityItem, ActivityOutcome
 from localhost.host.functions import ACTIVITY, ENTITY, ORCHESTRATION, Function
 from localhost.host.invocation import Invoker, child_trace
 from localhost.host.runtime import Result
-from localhost.host.settings import DurableSettings
 
 _NAME_PROPERTY = {ORCHESTRATION: "orchestration", ACTIVITY: "activity", ENTITY: "entityName"}
 _KIND = {ORCHESTRATION: "orchestrator", ACTIVITY: "activity", ENTITY: "entity"}
 
 
 class FunctionDispatcher:
-    """Finds the function a work item names, without regard to case, and runs it through the worker runtime.
+    """Finds the function a work item names, without regard to case, and has it run as Azure would."""
 
-    No more than host.json's `maxConcurrent...Functions` run at a time, where entity batches count as
-    orchestrations. The rest wait in the order they came.
-    """
-
-    def __init__(self, functions: Iterable[Function], invoker: Invoker, settings: DurableSettings) -> None:
+    def __init__(self, functions: Iterable[Function], invoker: Invoker) -> None:
         self._invoker = invoker
         self._named: dict[str, dict[str, Function]] = {kind: {} for kind in _NAME_PROPERTY}
         for function in functions:
@@ -33,8 +27,6 @@ class FunctionDispatcher:
             if kind in self._named and not function.unsupported:
                 name = function.trigger.properties.get(_NAME_PROPERTY[kind]) or function.name
                 self._named[kind][str(name).casefold()] = function
-        self._activity_slots = asyncio.Semaphore(settings.max_concurrent_activities)
-        self._turn_slots = asyncio.Semaphore(settings.max_concurrent_orchestrations)
 
     def knows(self, kind: str, name: str) -> bool:
         """Whether the app has a function of that trigger type under that name."""
@@ -42,14 +34,12 @@ class FunctionDispatcher:
 
     async def orchestrate(self, name: str, request: bytes) -> bytes:
         """See `durable.Dispatcher`."""
-        async with self._turn_slots:
-            failure, response = await self._run_encoded(ORCHESTRATION, name, request)
+        failure, response = await self._run_encoded(ORCHESTRATION, name, request)
         return failed_turn(request, failure) if failure else response
 
     async def run_entity_batch(self, name: str, request: bytes) -> bytes:
         """See `durable.Dispatcher`."""
-        async with self._turn_slots:
-            failure, response = await self._run_encoded(ENTITY, name, request)
+        failure, response = await self._run_encoded(ENTITY, name, request)
         return failed_batch(failure) if failure else response
 
     async def run_activity(self, item: ActivityItem) -> ActivityOutcome:
@@ -58,9 +48,8 @@ class FunctionDispatcher:
         if function is None:
             return ActivityOutcome(failure=self._unknown(ACTIVITY, item.name).SerializeToString())
         trace = child_trace(item.trace_parent, item.trace_state)
-        async with self._activity_slots:
-            # No input arrives as null, which every function accepts.
-            result = await self._invoker.invoke(function, Datum(item.input or "null", "json"), trace=trace)
+        # No input arrives as null, which every function accepts.
+        result = await self._invoker.invoke(function, Datum(item.input or "null", "json"), trace=trace)
         if not result.ok:
             return ActivityOutcome(failure=failure_details(result).SerializeToString())
         return ActivityOutcome(result=result.returned.value if result.returned else None)

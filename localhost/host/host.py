@@ -75,7 +75,7 @@ class Host:
             await self._serve(None, [])
             return
         self._endpoints = replace(self._endpoints, rpc_address=await hub.open())
-        functions = FunctionDispatcher(self._app.functions, self._invoker, self._settings.durable)
+        functions = FunctionDispatcher(self._app.functions, self._invoker)
         from localhost.host.client_costs import cheap_clients
         from localhost.host.management import ManagementApi
 

@@ -77,6 +77,7 @@ _DURABLE_KEYS = frozenset(
         "customLifeCycleNotificationHelperType",
     }
 )
+_HOST_VERSION = "2.0"
 _LOCAL_KEYS = frozenset({"IsEncrypted", "Values", "Host", "ConnectionStrings"})
 _SETTING = re.compile(r"%([^%]+)%")
 
@@ -91,6 +92,7 @@ class DurableSettings:
     """0 leaves gRPC's own default of 4 MB."""
     max_concurrent_activities: int = 20
     max_concurrent_orchestrations: int = 20
+    max_concurrent_entities: int = 20
     replace_running: bool = False
     """Whether starting an instance id that still runs replaces it (`AnyState`) or is refused."""
 
@@ -124,6 +126,8 @@ def load_settings(script_root: Path, environ: MutableMapping[str, str]) -> HostS
         )
     host = read_json_object(host_file)
     warnings = unknown_keys(host, _HOST_KEYS, "host.json")
+    if host and host.get("version") != _HOST_VERSION:
+        warnings.append(f'host.json has no "version": "{_HOST_VERSION}"; in Azure the app would not start.')
     local: dict[str, Any] = {}
     if local_file.is_file():
         local = read_json_object(local_file)
@@ -186,15 +190,18 @@ def _host_settings(
 def _durable_settings(durable: Mapping[str, Any], environ: Mapping[str, str]) -> DurableSettings:
     place, cores = "host.json: extensions.durableTask", os.cpu_count() or 1
     states = durable.get("overridableExistingInstanceStates", "NonRunningStates")
+
+    def at_a_time(kind: str) -> int:
+        return _whole_number(durable, f"maxConcurrent{kind}Functions", 10 * cores, place, least=1)
+
     version = durable.get("defaultVersion")
     return DurableSettings(
         hub_name=resolve(str(durable.get("hubName", "TestHubName")), environ),
         default_version=None if version is None else str(version),
         max_grpc_message_bytes=_whole_number(durable, "maxGrpcMessageSizeInBytes", 0, place),
-        max_concurrent_activities=_whole_number(durable, "maxConcurrentActivityFunctions", 10 * cores, place),
-        max_concurrent_orchestrations=_whole_number(
-            durable, "maxConcurrentOrchestratorFunctions", 10 * cores, place
-        ),
+        max_concurrent_activities=at_a_time("Activity"),
+        max_concurrent_orchestrations=at_a_time("Orchestrator"),
+        max_concurrent_entities=at_a_time("Entity"),
         replace_running=str(states).casefold() == "anystate",
     )
 
@@ -219,8 +226,10 @@ def _section(parent: Mapping[str, Any], key: str, place: str) -> Mapping[str, An
     return value
 
 
-def _whole_number(section: Mapping[str, Any], key: str, default: int, place: str) -> int:
+def _whole_number(section: Mapping[str, Any], key: str, default: int, place: str, *, least: int = 0) -> int:
     value = section.get(key, default)
     if isinstance(value, bool) or not str(value).isdecimal():
         raise SettingsError(f"{place}: '{key}' must be a whole number, not {value!r}.")
+    if int(value) < least:
+        raise SettingsError(f"{place}: '{key}' must be at least {least}, not {value!r}.")
     return int(value)

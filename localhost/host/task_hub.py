@@ -47,5 +47,6 @@ class PersistentHub:
             replaceable=replaceable,
             max_turns=self._settings.max_concurrent_orchestrations,
             max_activities=self._settings.max_concurrent_activities,
+            max_batches=self._settings.max_concurrent_entities,
             own_thread=True,
         )

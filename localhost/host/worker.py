@@ -36,9 +36,7 @@ def main(argv: Sequence[str]) -> int:
         print(str(exc), file=sys.stderr, flush=True)
         return 1
     endpoints = ClientEndpoints(options.rpc_address, options.base_url, settings.durable)
-    dispatcher = FunctionDispatcher(
-        app.functions, Invoker(runtime, endpoints.configuration), settings.durable
-    )
+    dispatcher = FunctionDispatcher(app.functions, Invoker(runtime, endpoints.configuration))
     asyncio.run(_work(dispatcher, endpoints, socket.socket(fileno=options.socket_fd)))
     runtime.stop()
     return 0

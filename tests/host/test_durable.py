@@ -262,6 +262,10 @@ def test_entities_over_http(host: HostProcess) -> None:
     ] == 4
 
 
+def test_no_more_activities_at_a_time_than_host_json_says(host: HostProcess) -> None:
+    assert _output(host, "crowds", 10) == 4
+
+
 def test_one_process_by_default(host: HostProcess) -> None:
     assert set(_output(host, "processes", 4)) == {host.process.pid}
 

@@ -64,6 +64,11 @@ def test_folder_without_host_json(tmp_path: Path) -> None:
             None,
             "'maxConcurrentActivityFunctions' must be a whole number, not 'many'.",
         ),
+        (
+            '{"extensions": {"durableTask": {"maxConcurrentEntityFunctions": 0}}}',
+            None,
+            "'maxConcurrentEntityFunctions' must be at least 1, not 0.",
+        ),
         ('{"extensions": {"durableTask": {"hubName": "%NO_HUB%"}}}', None, "needs the setting NO_HUB"),
         ("{}", '{"Values": {"A": {"B": 1}}}', "Values.A must be one value"),
         ("{}", '{"IsEncrypted": true}', "local.settings.json is encrypted"),
@@ -83,6 +88,7 @@ def test_unknown_keys_are_named_and_do_no_harm(tmp_path: Path) -> None:
         assert running.client.get("/api/hello").status_code == 200
         log = running.log()
     assert "host.json: the key 'verson' is not known and is ignored; did you mean 'version'?" in log
+    assert 'host.json has no "version": "2.0"; in Azure the app would not start.' in log
     assert (
         "extensions.http: the key 'routePrefx' is not known and is ignored; did you mean 'routePrefix'?"
         in log

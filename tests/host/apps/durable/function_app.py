@@ -186,6 +186,25 @@ def process_id(number: int) -> int:
     return os.getpid()
 
 
+crowd = []
+
+
+@app.orchestration_trigger(context_name="context")
+def crowds(context, count):
+    seen = yield when_all([context.call_activity("join_crowd", input=number) for number in range(count)])
+    return max(seen)
+
+
+@app.activity_trigger(input_name="number")
+def join_crowd(number: int) -> int:
+    """How many are here at once."""
+    crowd.append(number)
+    time.sleep(0.1)
+    size = len(crowd)
+    crowd.remove(number)
+    return size
+
+
 @app.orchestration_trigger(context_name="context")
 def survives(context, task):
     return (yield context.call_activity("end_process", input=task))

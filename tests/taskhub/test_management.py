@@ -103,6 +103,20 @@ def test_results_of_an_earlier_execution_do_not_count(hub: HubBackend) -> None:
         assert final(hub, instance_id).get_output() == "new"
 
 
+def test_a_new_execution_may_have_a_new_version(hub: HubBackend) -> None:
+    def grows(context: Context, seen: list[str | None]) -> Steps:
+        yield context.create_timer(timedelta())
+        seen.append(context.version)
+        if len(seen) < 3:
+            context.continue_as_new(seen, new_version="2" if len(seen) == 2 else None)
+            return None
+        return seen
+
+    hub.register(orchestrators=[grows])
+    instance_id = hub.client.schedule_new_orchestration(grows, input=[], version="1")
+    assert final(hub, instance_id).get_output() == ["1", "1", "2"]
+
+
 def test_termination_ends_an_instance(backend: Backend) -> None:
     backend.register(orchestrators=[waits])
     instance_id = backend.client.schedule_new_orchestration(waits, input="never")

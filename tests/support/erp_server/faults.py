@@ -12,6 +12,8 @@ class FaultKind(StrEnum):
 
     SLOW = "slow"
     """Accepted; the answer comes `seconds` later."""
+    LATE = "late"
+    """Accepted `seconds` later, even if the client is gone by then."""
     NEVER = "never"
     """No answer, the connection stays open. Accepted if `accepted`."""
     RESET_BEFORE = "reset_before"
@@ -42,6 +44,9 @@ class RetryForm(StrEnum):
     DATE = "date"
     MILLISECONDS = "milliseconds"
     RESET = "reset"
+    PAST = "past"
+    NONSENSE = "nonsense"
+    HUGE = "huge"
 
 
 @dataclass(frozen=True)

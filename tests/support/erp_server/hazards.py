@@ -16,6 +16,7 @@ from tests.support.erp_server.faults import Fault, FaultKind, RetryForm
 type Process = Callable[[], Awaitable[Response]]
 
 BUSY_SECONDS = 7
+HUGE_SECONDS = 10**9
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -28,6 +29,12 @@ async def _slow(fault: Fault, _request: Request, process: Process) -> Response:
     answer = await process()
     await asyncio.sleep(fault.seconds)
     return answer
+
+
+async def _late(fault: Fault, request: Request, process: Process) -> Response:
+    await request.body()  # kept by the request: once the client is gone it cannot be read any more
+    await asyncio.sleep(fault.seconds)
+    return await process()
 
 
 async def _never(fault: Fault, request: Request, process: Process) -> Response:
@@ -62,12 +69,15 @@ async def _busy(fault: Fault, _request: Request, _process: Process) -> Response:
 
 def _retry_headers(form: RetryForm) -> dict[str, str]:
     now = datetime.now(UTC).replace(microsecond=0)
-    then = now + timedelta(seconds=BUSY_SECONDS)
+    then, past = now + timedelta(seconds=BUSY_SECONDS), now - timedelta(days=1)
     return {
         RetryForm.NONE: {},
         RetryForm.SECONDS: {"Retry-After": str(BUSY_SECONDS)},
         RetryForm.DATE: {"Retry-After": format_datetime(then, usegmt=True)},
         RetryForm.MILLISECONDS: {"retry-after-ms": str(BUSY_SECONDS * 1000)},
+        RetryForm.PAST: {"Retry-After": format_datetime(past, usegmt=True)},
+        RetryForm.NONSENSE: {"Retry-After": "soon, I hope"},
+        RetryForm.HUGE: {"Retry-After": str(HUGE_SECONDS)},
         RetryForm.RESET: {"X-Rate-Limit-Reset": str(int(then.timestamp()))},
     }[form]
 
@@ -109,6 +119,7 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
 
 _EFFECTS: dict[FaultKind, Callable[[Fault, Request, Process], Awaitable[Response]]] = {
     FaultKind.SLOW: _slow,
+    FaultKind.LATE: _late,
     FaultKind.NEVER: _never,
     FaultKind.RESET_BEFORE: _reset_before,
     FaultKind.RESET_AFTER: _reset_after,

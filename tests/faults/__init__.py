@@ -1,0 +1,1 @@
+"""Faults, one after the other, on a whole deployment; the ERP's own ledger is the independent record."""

@@ -74,9 +74,12 @@ def _key(value: str) -> Secret:
 
 
 def _duration(value: str) -> timedelta:
-    length = parse_duration(value)
+    try:
+        length = parse_duration(value)
+    except ValueError:
+        length = timedelta()
     if not length:
-        raise ValueError("give a duration above 0")
+        raise ValueError("give a duration above 0, e.g. 10m")
     return length
 
 

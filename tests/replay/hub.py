@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from durabletask.client import TaskHubGrpcClient
@@ -12,12 +13,21 @@ from durabletask.testing import create_test_backend
 from durabletask.worker import TaskHubGrpcWorker
 from google.protobuf.json_format import MessageToDict
 
-from activities.contract import RUN_SEGMENT, Outcome
+from activities.contract import RUN_SEGMENT, Next, Outcome
 from localhost.services.ports import free_port
-from orchestrators.names import WORKFLOW_RUN
+from orchestrators.names import WAKE, WORKFLOW_RUN
 from orchestrators.workflow_run import workflow_run
 
+HOST = Path(__file__).resolve().parents[2] / "host.json"
+LONG_SECONDS = 3600.0
+
 type Script = Sequence[Outcome | Exception]
+
+
+def default_version() -> str:
+    """The version that new orchestrations get."""
+    version: str = json.loads(HOST.read_text())["extensions"]["durableTask"]["defaultVersion"]
+    return version
 
 
 class Hub:
@@ -41,10 +51,13 @@ class Hub:
             event.get("taskFailed", {}).get("failureDetails", {}).pop("stackTrace", None)
         return events
 
-    def run(self, script: Script) -> Any:
-        """Run the orchestrator against the script; returns its final state."""
+    def run(self, script: Script, **given: int) -> Any:
+        """Run the orchestrator against the script; returns its final state. Waits without end, and of hours,
+        are ended by a wake-up."""
         self.script = list(script)
-        instance = self._client.schedule_new_orchestration(WORKFLOW_RUN, input={"run_id": "r1"})
+        instance = self._client.schedule_new_orchestration(
+            WORKFLOW_RUN, input={"run_id": "r1", **given}, version=default_version()
+        )
         return self._client.wait_for_orchestration_completion(instance, timeout=30)
 
     def stop(self) -> None:
@@ -52,11 +65,13 @@ class Hub:
         self._worker.stop()
         self._client.close()
 
-    def _segment(self, _context: ActivityContext, given: dict[str, Any]) -> dict[str, Any]:
+    def _segment(self, context: ActivityContext, given: dict[str, Any]) -> dict[str, Any]:
         self.asked.append((given["run_id"], given["segment"]))
         answer = self.script.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        if answer.next is Next.SUSPENDED or answer.wait_seconds >= LONG_SECONDS:
+            self._client.raise_orchestration_event(context.orchestration_id, WAKE)
         return answer.to_dict()
 
 

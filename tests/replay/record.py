@@ -8,7 +8,7 @@ from pathlib import Path
 
 from activities.contract import Next, Outcome
 from kernel.release import VERSION
-from tests.replay.hub import Script, pretty, running_hub
+from tests.replay.hub import LONG_SECONDS, Script, pretty, running_hub
 
 HISTORIES = Path(__file__).with_name("histories")
 _ENDED = Outcome(Next.ENDED, 0, state="SUCCEEDED")
@@ -19,6 +19,14 @@ SHAPES: Mapping[str, Script] = {
     "two_retries": [
         Outcome(Next.RETRY, 0, wait_seconds=0.02),
         Outcome(Next.RETRY, 0, wait_seconds=0.02),
+        _ENDED,
+    ],
+    "paused_and_resumed": [Outcome(Next.SUSPENDED, 1), Outcome(Next.CONTINUE, 2), _ENDED],
+    "woken_before_its_time": [Outcome(Next.RETRY, 0, wait_seconds=LONG_SECONDS), _ENDED],
+    "woken_and_timed": [
+        Outcome(Next.SUSPENDED, 0),
+        Outcome(Next.RETRY, 0, wait_seconds=0.02),
+        Outcome(Next.RETRY, 0, wait_seconds=LONG_SECONDS),
         _ENDED,
     ],
     "no_row": [Outcome(Next.REFUSED)],

@@ -102,5 +102,5 @@ def test_history_holds_ids_counts_and_states_only() -> None:
         for kind, field in PAYLOADS
         if kind in event
     ]
-    allowed = {"run_id", "segment", "next", "wait_seconds", "state"}
+    allowed = {"run_id", "segment", "execution", "next", "wait_seconds", "state"}
     assert all(set(payload) <= allowed for payload in payloads)

@@ -7,7 +7,7 @@ import pytest
 from durabletask.client import OrchestrationStatus
 
 from activities.contract import Next, Outcome
-from tests.replay.hub import Hub, running_hub
+from tests.replay.hub import LONG_SECONDS, Hub, running_hub
 
 
 @pytest.fixture
@@ -36,3 +36,19 @@ def test_an_activity_that_could_record_nothing_is_repeated(hub: Hub) -> None:
     state = hub.run([ConnectionError("the database does not answer"), ENDED])
     assert state.runtime_status is OrchestrationStatus.COMPLETED
     assert hub.asked == [("r1", 0), ("r1", 0)]
+
+
+def test_a_paused_run_goes_on_when_it_is_woken(hub: Hub) -> None:
+    state = hub.run([Outcome(Next.SUSPENDED, 1), ENDED])
+    assert state.runtime_status is OrchestrationStatus.COMPLETED
+    assert hub.asked == [("r1", 0), ("r1", 1)]
+
+
+def test_a_wake_up_ends_a_long_wait(hub: Hub) -> None:
+    hub.run([Outcome(Next.RETRY, 0, wait_seconds=LONG_SECONDS), ENDED])
+    assert hub.asked == [("r1", 0), ("r1", 0)]
+
+
+def test_a_later_execution_begins_where_it_is_told(hub: Hub) -> None:
+    hub.run([ENDED], segment=2, execution=1)
+    assert hub.asked == [("r1", 2)]

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ BAD = {
     "SLUICE_KEY_ENCRYPTION_KEY": CANARY,
     "SLUICE_MAX_UPLOAD_BYTES": CANARY,
     "SLUICE_DATABASE_POOL_SIZE": "0",
+    "SLUICE_MAX_RECOVERIES": CANARY,
+    "SLUICE_SILENT_AFTER": CANARY,
+    "SLUICE_HISTORY_KEPT": "0s",
 }
 
 
@@ -45,6 +49,8 @@ def test_what_is_not_given_has_a_default() -> None:
     assert settings.max_upload_bytes == 50_000_000
     assert settings.database_pool_size == 4
     assert settings.platform_authentication is False
+    assert (settings.max_recoveries, settings.silent_after) == (5, timedelta(minutes=40))
+    assert settings.history_kept == timedelta(days=7)
     assert settings.database_url.reveal() == GOOD["DATABASE_URL"]
     assert settings.storage_connection.reveal() == GOOD["AzureWebJobsStorage"]
     assert settings.key_encryption_key.reveal() == KEY
@@ -59,6 +65,9 @@ def test_what_is_given_counts() -> None:
             "SLUICE_SECRETS_FILE": "elsewhere/vault.json",
             "SLUICE_MAX_UPLOAD_BYTES": "1",
             "SLUICE_DATABASE_POOL_SIZE": "20",
+            "SLUICE_MAX_RECOVERIES": "9",
+            "SLUICE_SILENT_AFTER": "90m",
+            "SLUICE_HISTORY_KEPT": "1d",
             "WEBSITE_AUTH_ENABLED": "True",
             "UNRELATED": "x",
         }
@@ -67,6 +76,8 @@ def test_what_is_given_counts() -> None:
     assert (settings.environment, settings.secrets_file) == ("production", Path("elsewhere/vault.json"))
     assert (settings.max_upload_bytes, settings.database_pool_size) == (1, 20)
     assert settings.platform_authentication is True
+    assert (settings.max_recoveries, settings.silent_after) == (9, timedelta(minutes=90))
+    assert settings.history_kept == timedelta(days=1)
 
 
 def test_everything_that_is_missing_is_told_at_once() -> None:

@@ -38,6 +38,8 @@ _COLUMN_TYPES = {
     "TIMESTAMP WITH TIME ZONE": "timestamp",
 }  # fmt: skip
 
+LIMIT_SECONDS = 300.0
+"""How long one statement may take: well within the time limit of a function."""
 _OVER_ALL = "FROM measured HAVING true"  # HAVING lets nothing through that is not an aggregate over all rows
 _UNFIT = "The SQL does not fit the records."
 _NAMES_HINT = "Compare the names and types with the columns of the steps that it reads."
@@ -47,10 +49,14 @@ _CAST_HINT = "Check the casts; TRY_CAST gives NULL instead."
 
 
 class SqlEngine:
-    """Checks and runs SELECT statements over `Records`. One instance serves many threads."""
+    """Checks and runs SELECT statements over `Records`. One instance serves many threads.
 
-    def __init__(self) -> None:
+    A statement that takes longer than `limit_seconds` is broken off: a run must not stop silently.
+    """
+
+    def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
         self._local = threading.local()
+        self._limit_seconds = limit_seconds
 
     def analyse(self, sql: str) -> Statement:
         """Parse `sql` and say what it reads and what must not be in it."""
@@ -75,7 +81,12 @@ class SqlEngine:
     def run(self, sql: str, tables: Mapping[str, Records]) -> Records:
         """Run `sql` over `tables`; rows come in the order the statement states."""
         with self._loaded(tables) as connection:
-            return _result(connection, sql)
+            watch = threading.Timer(self._limit_seconds, connection.interrupt)
+            watch.start()
+            try:
+                return _result(connection, sql)
+            finally:
+                watch.cancel()
 
     def row(self, sql: str, tables: Mapping[str, Records]) -> dict[str, Any]:
         """The one row that `sql` yields; `InvalidData` when it yields none or several."""
@@ -237,6 +248,9 @@ def _engine_fault(exc: Exception) -> Fault:
     kind = type(exc).__name__
     if kind in ("BinderException", "CatalogException", "ParserException"):
         return Fault("sql_binding", str(exc).splitlines()[0], hint=_NAMES_HINT)
+    if kind == "InterruptException":
+        said = "The statement takes too long and was broken off."
+        return Fault("sql_time", said, hint="Filter or aggregate in an earlier step.")
     if kind == "OutOfMemoryException":
         said = f"The statement needs more than {MEMORY_LIMIT} of memory."
         return Fault("sql_memory", said, hint="Filter or aggregate in an earlier step.")

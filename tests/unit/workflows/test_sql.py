@@ -380,3 +380,12 @@ def test_an_error_in_one_thread_leaves_the_other_alone() -> None:
                     engine.run("SELECT CAST(a AS INTEGER) AS n FROM t", {"t": secret()})
 
     side_by_side(work)
+
+
+def test_a_statement_that_takes_too_long_is_broken_off_and_the_engine_goes_on() -> None:
+    engine = SqlEngine(limit_seconds=0.2)
+    endless = "SELECT count(*) AS n FROM range(100000000) a, range(100000000) b"
+    with pytest.raises(InvalidData) as raised:
+        engine.run(endless, {})
+    assert [fault.code for fault in raised.value.faults] == ["sql_time"]
+    assert engine.run("SELECT 1 AS n", {}).rows == [{"n": 1}]

@@ -58,9 +58,16 @@ def _instead(run: RunRow, given: SegmentInput, now: datetime) -> Outcome | None:
         return Outcome(Next.ENDED, given.segment, state=run.state)
     if run.state is RunState.SUSPENDED:
         return Outcome(Next.SUSPENDED, given.segment)
-    if run.wake_at and now < run.wake_at and not run.requested and not _overdue(run, now):
+    if run.wake_at and _waits(run, now) and not run.requested and not _overdue(run, now):
         return Outcome(Next.RETRY, given.segment, wait_seconds=_until(run.wake_at, now))
     return None
+
+
+def _waits(run: RunRow, now: datetime) -> bool:
+    """Whether the run's wait is not over. If the clock has run back behind the begin of the wait, it no
+    longer tells; the durable timer did."""
+    ran_back = run.heartbeat_at is not None and now < run.heartbeat_at
+    return run.wake_at is not None and now < run.wake_at and not ran_back
 
 
 def _overdue(run: RunRow, now: datetime) -> bool:

@@ -43,6 +43,7 @@ class RunRow:
     context_execution: int
     recoveries: int
     requested: str | None
+    heartbeat_at: datetime | None
     wake_at: datetime | None
     deadline_at: datetime | None
     replay_of: UUID | None
@@ -260,10 +261,10 @@ def suspend_tasks(connection: Connection, run_id: UUID) -> None:
 
 
 def set_task_progress(connection: Connection, run_id: UUID, step_key: str, counts: Mapping[str, int]) -> None:
-    """Write how far a running task is; not a state change."""
+    """Write how far a task is that runs or is paused; not a state change."""
     mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
-    running = task_run.c.state == TaskState.RUNNING
-    connection.execute(task_run.update().where(mine, running).values(counts=dict(counts)))
+    going = task_run.c.state.in_((TaskState.RUNNING, TaskState.SUSPENDED))
+    connection.execute(task_run.update().where(mine, going).values(counts=dict(counts)))
 
 
 def succeed_task(

@@ -345,3 +345,11 @@ def test_leftovers_go_in_small_windows(world: World) -> None:
     assert durable.purged == [(ended.id, 0)]
     assert sweep_leftovers(world.deployment, durable) == (0, 0)
     assert drive(world.services, going.id, segment=1) == {"state": "SUCCEEDED"}
+
+
+def test_the_wait_is_served_though_the_clock_ran_back_behind_it(world: World) -> None:
+    world.publish()
+    run = world.start(file=world.upload(SMALL_LOG))
+    first = one_segment(hooked(world, before_push=raising(DOWN)), run.id)
+    skip(world, timedelta(seconds=first.wait_seconds) - timedelta(days=1))
+    assert run_segment(world.services, SegmentInput(str(run.id), 0)).state == RunState.SUCCEEDED

@@ -122,8 +122,9 @@ def _recover(deployment: Deployment, orchestrations: Orchestrations, run: OpenRu
         taken = executions.recover(connection, run, now)
         if taken:
             audit.record(
-                connection, stream="runs", actor=SWEEPER, action="run.recovered", subject=str(run.id),
-                details={"execution": run.execution + 1, "segment": run.segment, "found": found}, now=now,
+                connection, stream=audit.run_stream(run.id), actor=SWEEPER, action="run.recovered",
+                subject=str(run.id), now=now,
+                details={"execution": run.execution + 1, "segment": run.segment, "found": found},
             )  # fmt: skip
     if taken:
         if found is Liveness.ALIVE:
@@ -152,8 +153,8 @@ def _note(deployment: Deployment, action: str, run_ids: Iterable[UUID]) -> None:
     for run_id in run_ids:
         with deployment.database.transaction(SWEEPER) as connection:
             audit.record(
-                connection, stream="runs", actor=SWEEPER, action=action, subject=str(run_id),
-                details={}, now=deployment.clock(),
+                connection, stream=audit.run_stream(run_id), actor=SWEEPER, action=action,
+                subject=str(run_id), details={}, now=deployment.clock(),
             )  # fmt: skip
 
 

@@ -58,8 +58,8 @@ def start_run(
         }
         runs.insert_run(connection, run, [(step.key, step.verb) for step in workflow.steps])
         audit.record(
-            connection, stream="runs", actor=actor, action="run.started", subject=str(run_id),
-            details={"workflow": key, "version": version.number}, now=now,
+            connection, stream=audit.run_stream(run_id), actor=actor, action="run.started",
+            subject=str(run_id), details={"workflow": key, "version": version.number}, now=now,
         )  # fmt: skip
         if idempotency_key:
             remember(connection, request, {"run_id": str(run_id)}, now)

@@ -1,59 +1,82 @@
-"""The audit trail: per stream, every row carries the hash of the one before."""
+"""The audit trail: per stream, every event carries the hash of the one before."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
 from store.tables import audit_event
 
 GENESIS = "0" * 64
+_PENDING = "sluice.audit"
+_RUN_STREAMS = 16
+_HASHED = ("stream", "sequence", "actor", "action", "subject", "details", "previous_hash")
+_LOCK = text("SELECT sequence, hash FROM sluice.lock_audit_head(:stream)")
+
+
+def run_stream(run_id: UUID) -> str:
+    """The stream of a run's events. There are several, so that runs do not wait for each other's commits."""
+    return f"runs-{run_id.int % _RUN_STREAMS:02x}"  # the last bits of an id are random
 
 
 def record(
     connection: Connection, *, stream: str, actor: str, action: str, subject: str,
     details: Mapping[str, Any], now: datetime,
 ) -> None:  # fmt: skip
-    """Append an event in the caller's transaction. `details` must be free of secrets and record values."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"audit:{stream}"})
-    table = audit_event
-    last = connection.execute(
-        select(table.c.sequence, table.c.hash)
-        .where(table.c.stream == stream)
-        .order_by(table.c.sequence.desc())
-        .limit(1)
-    ).first()
-    row = {
-        "stream": stream,
-        "sequence": (last.sequence + 1) if last else 1,
-        "at": now,
-        "actor": actor,
-        "action": action,
-        "subject": subject,
-        "details": dict(details),
-        "previous_hash": last.hash if last else GENESIS,
-    }
-    connection.execute(table.insert().values(**row, hash=event_hash(row)))
+    """Add an event to the caller's transaction: both are committed, or neither is.
+
+    `details` must be free of secrets and record values; of numbers only whole ones stay numbers.
+    """
+    event = {"at": now, "actor": actor, "action": action, "subject": subject, "details": _stable(details)}
+    connection.info[_PENDING].append({"stream": stream, **event})
+
+
+@contextmanager
+def recording(connection: Connection) -> Iterator[None]:
+    """Append what was recorded meanwhile to its streams, as the last thing before the commit.
+
+    Whoever holds the head of a stream therefore waits for nothing but heads, and always in the same order:
+    transactions cannot wait for each other in a circle, and none holds a stream for longer than its commit.
+    """
+    info = connection.info  # of the driver's connection: the transaction may lose that one meanwhile
+    pending: list[dict[str, Any]] = []
+    info[_PENDING] = pending
+    try:
+        yield
+        for stream, events in groupby(sorted(pending, key=_stream), key=_stream):
+            _append(connection, stream, list(events))
+    finally:
+        del info[_PENDING]
 
 
 def event_hash(row: Mapping[str, Any]) -> str:
     """SHA-256 over an event's canonical JSON, with the hash of the one before."""
-    names = ("stream", "sequence", "actor", "action", "subject", "details", "previous_hash")
-    content = {name: row[name] for name in names} | {"at": row["at"].astimezone(UTC).isoformat()}
+    content = {name: row[name] for name in _HASHED} | {"at": row["at"].astimezone(UTC).isoformat()}
     text_form = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text_form.encode()).hexdigest()
 
 
-def broken_links(connection: Connection, stream: str) -> list[int]:
-    """Sequence numbers at which the chain does not hold: changed, removed or inserted rows."""
-    table = audit_event
-    expected_sequence, expected_hash, broken = 1, GENESIS, []
-    for row in connection.execute(select(table).where(table.c.stream == stream).order_by(table.c.sequence)):
-        intact = (row.sequence, row.previous_hash) == (expected_sequence, expected_hash)
-        if not intact or event_hash(dict(row._mapping)) != row.hash:
-            broken.append(row.sequence)
-        expected_sequence, expected_hash = row.sequence + 1, row.hash
-    return broken
+def _append(connection: Connection, stream: str, events: list[dict[str, Any]]) -> None:
+    sequence, previous = connection.execute(_LOCK, {"stream": stream}).one()
+    rows = []
+    for number, event in enumerate(events, sequence + 1):
+        row = {**event, "sequence": number, "previous_hash": previous}
+        previous = event_hash(row)
+        rows.append({**row, "hash": previous})
+    connection.execute(audit_event.insert(), rows)
+
+
+def _stream(event: Mapping[str, Any]) -> str:
+    stream: str = event["stream"]
+    return stream
+
+
+def _stable(details: Mapping[str, Any]) -> Any:
+    """The details as they come back from the database, which writes numbers with decimals in other ways."""
+    return json.loads(json.dumps(details, default=str), parse_float=str, parse_constant=str)

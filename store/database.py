@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kernel.errors import Unavailable
 from kernel.secrets import Secret
+from store import audit
 
 
 class Database:
@@ -34,13 +35,15 @@ class Database:
         """
         with self._mapped(), self._engine.begin() as connection:
             connection.execute(text("SELECT set_config('sluice.actor', :actor, true)"), {"actor": actor})
-            yield connection
+            with audit.recording(connection):
+                yield connection
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A read-only transaction; raises as `transaction` does."""
+    def reading(self, *, frozen: bool = False) -> Iterator[Connection]:
+        """A read-only transaction; raises as `transaction` does. `frozen` sees nothing committed later."""
+        level = "REPEATABLE READ" if frozen else "READ COMMITTED"
         with self._mapped(), self._engine.connect() as connection:
-            connection.execute(text("SET TRANSACTION READ ONLY"))
+            connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {level} READ ONLY"))
             yield connection
 
     def close(self) -> None:

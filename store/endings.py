@@ -35,8 +35,8 @@ def end_run(
         doubtful = postings.doubt_sent(connection, run_id, "The run ended before an answer came.", now)
         known = {"code": (failure or {}).get("code"), "in_doubt": doubtful or None, "because": details}
         audit.record(
-            connection, stream="runs", actor=actor, action=f"run.{state.lower()}", subject=str(run_id),
-            details={name: value for name, value in known.items() if value}, now=now,
+            connection, stream=audit.run_stream(run_id), actor=actor, action=f"run.{state.lower()}",
+            subject=str(run_id), details={name: value for name, value in known.items() if value}, now=now,
         )  # fmt: skip
     return moved
 

@@ -45,7 +45,8 @@ CREATE INDEX audit_event_at ON sluice.audit_event (at, id);
 """
 
 # An event goes in only behind the last one of its stream; the head, which the application cannot write, then
-# names it. Without the head nobody would miss events that were cut off at the end of a stream.
+# names it. Without the head nobody would miss events that were cut off at the end of a stream. Who appends
+# locks the head first; its first event makes it.
 _HEADS = """
 CREATE TABLE sluice.audit_head (
     stream text PRIMARY KEY,
@@ -54,11 +55,22 @@ CREATE TABLE sluice.audit_head (
 );
 INSERT INTO sluice.audit_head (stream, sequence, hash)
 SELECT DISTINCT ON (stream) stream, sequence, hash FROM sluice.audit_event ORDER BY stream, sequence DESC;
+CREATE FUNCTION sluice.lock_audit_head(wanted text) RETURNS sluice.audit_head
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head sluice.audit_head;
+BEGIN
+    SELECT * INTO head FROM sluice.audit_head WHERE stream = wanted FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO sluice.audit_head (stream, sequence, hash) VALUES (wanted, 0, repeat('0', 64))
+        ON CONFLICT (stream) DO NOTHING;
+        SELECT * INTO head FROM sluice.audit_head WHERE stream = wanted FOR UPDATE;
+    END IF;
+    RETURN head;
+END $$;
 CREATE FUNCTION sluice.link_audit_event() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO sluice.audit_head (stream, sequence, hash) VALUES (NEW.stream, 0, repeat('0', 64))
-    ON CONFLICT (stream) DO NOTHING;
     UPDATE sluice.audit_head SET sequence = NEW.sequence, hash = NEW.hash
     WHERE stream = NEW.stream AND sequence = NEW.sequence - 1 AND hash = NEW.previous_hash;
     IF NOT FOUND THEN
@@ -105,3 +117,5 @@ def upgrade() -> None:
     role = context.config.attributes["app_role"]
     quoted = op.get_bind().dialect.identifier_preparer.quote_identifier(role)
     op.execute(f"GRANT SELECT ON sluice.audit_head TO {quoted}")
+    op.execute("REVOKE EXECUTE ON FUNCTION sluice.lock_audit_head(text) FROM PUBLIC")
+    op.execute(f"GRANT EXECUTE ON FUNCTION sluice.lock_audit_head(text) TO {quoted}")

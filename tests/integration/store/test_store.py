@@ -1,4 +1,4 @@
-"""Audit chain, compare-and-set, idempotency keys, envelopes."""
+"""Compare-and-set, idempotency keys, envelopes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,31 +15,11 @@ from kernel.clock import utc_now
 from kernel.errors import Conflict, InternalError, NotFound, Unavailable
 from kernel.secrets import Secret
 from localhost.services.ports import free_port
-from store import audit, runs
+from store import runs
 from store.database import Database
 from store.envelope import Envelope
-from tests.support.world import ACTOR, SMALL_LOG, Unstarted, World
+from tests.support.world import ACTOR, Unstarted, World
 from workflows.states import RunState
-
-
-def test_the_audit_chain_holds_and_breaks_where_it_was_touched(world: World) -> None:
-    for number in range(3):
-        world.publish(f"workflow: w\nsteps: [{{key: a, transform: {{sql: 'SELECT {number} AS n'}}}}]")
-    with world.deployment.database.reading() as connection:
-        assert audit.broken_links(connection, "workflows") == []
-    with psycopg.connect(world.owner_url) as owner:
-        owner.execute("UPDATE sluice.audit_event SET actor = 'x' WHERE stream = 'workflows' AND sequence = 2")
-    with world.deployment.database.reading() as connection:
-        assert audit.broken_links(connection, "workflows") == [2]
-
-
-def test_a_removed_audit_row_is_noticed(world: World) -> None:
-    world.publish()
-    world.post(SMALL_LOG)
-    with psycopg.connect(world.owner_url) as owner:
-        owner.execute("DELETE FROM sluice.audit_event WHERE stream = 'runs' AND sequence = 1")
-    with world.deployment.database.reading() as connection:
-        assert audit.broken_links(connection, "runs") == [2]
 
 
 def test_only_one_of_many_moves_wins(world: World) -> None:

@@ -18,6 +18,7 @@ from localhost.host.admin import AdminApi
 from localhost.host.app import App
 from localhost.host.console import print_functions, say
 from localhost.host.cors import allow_origins
+from localhost.host.custom_headers import add_headers
 from localhost.host.dispatcher import FunctionDispatcher
 from localhost.host.durable import ClientEndpoints, Dispatcher, Hub
 from localhost.host.errors import HostError
@@ -120,6 +121,7 @@ class Host:
             self._app.functions, self._base_url, self._settings.route_prefix, self._timers.fire_now
         )
         application = gateway(self._routes, [admin.mount(), *routes])
+        application = add_headers(application, self._settings.custom_headers)
         application = allow_origins(
             application, self._settings.cors, credentials=self._start.cors_credentials
         )

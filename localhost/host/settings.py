@@ -80,6 +80,8 @@ _DURABLE_KEYS = frozenset(
 _HOST_VERSION = "2.0"
 _LOCAL_KEYS = frozenset({"IsEncrypted", "Values", "Host", "ConnectionStrings"})
 _SETTING = re.compile(r"%([^%]+)%")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class HostSettings:
     body_limit: int = DEFAULT_BODY_LIMIT
     worker_processes: int = 1
     cors: tuple[str, ...] = ()
+    custom_headers: Mapping[str, str] = field(default_factory=dict)
     local_port: int | None = None
     log_levels: Mapping[str, str] = field(default_factory=dict)
     watch_files: tuple[str, ...] = ()
@@ -179,12 +182,22 @@ def _host_settings(
             environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", DEFAULT_BODY_LIMIT, "environment"
         ),
         worker_processes=max(1, _whole_number(environ, "FUNCTIONS_WORKER_PROCESS_COUNT", 1, "environment")),
+        custom_headers=_custom_headers(http),
         cors=tuple(origin.strip() for origin in str(local_host.get("CORS", "")).split(",") if origin.strip()),
         local_port=_whole_number(local_host, "LocalHttpPort", 0, "local.settings.json: Host") or None,
         log_levels=_section(logging, "logLevel", "host.json: logging"),
         watch_files=tuple(str(name) for name in host.get("watchFiles", ())),
         warnings=tuple(warnings),
     )
+
+
+def _custom_headers(http: Mapping[str, Any]) -> Mapping[str, str]:
+    place = "host.json: extensions.http"
+    headers = {name: str(value) for name, value in _section(http, "customHeaders", place).items()}
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise SettingsError(f"{place}: '{name}' of customHeaders cannot be sent as a header.")
+    return headers
 
 
 def _durable_settings(durable: Mapping[str, Any], environ: Mapping[str, str]) -> DurableSettings:

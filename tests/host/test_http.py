@@ -132,6 +132,11 @@ def test_status_without_body(http_host: HostProcess, code: int) -> None:
     assert (answer.status_code, answer.content) == (code, b"")
 
 
+def test_custom_headers_of_host_json(http_host: HostProcess) -> None:
+    for path in ("/v1/status/204", "/nowhere"):
+        assert http_host.client.get(path).headers["x-content-type-options"] == "nosniff"
+
+
 def test_cookies(http_host: HostProcess) -> None:
     answer = http_host.client.get("/v1/cookies", headers={"cookie": "a=1; b=2"})
     assert answer.text == "a=1; b=2"

@@ -70,6 +70,11 @@ def test_folder_without_host_json(tmp_path: Path) -> None:
             "'maxConcurrentEntityFunctions' must be at least 1, not 0.",
         ),
         ('{"extensions": {"durableTask": {"hubName": "%NO_HUB%"}}}', None, "needs the setting NO_HUB"),
+        (
+            '{"extensions": {"http": {"customHeaders": {"X-A": "a\\nb"}}}}',
+            None,
+            "'X-A' of customHeaders cannot be sent as a header.",
+        ),
         ("{}", '{"Values": {"A": {"B": 1}}}', "Values.A must be one value"),
         ("{}", '{"IsEncrypted": true}', "local.settings.json is encrypted"),
         ("{}", '{"Values": }', "local.settings.json, line 1, column 12: "),

@@ -40,7 +40,7 @@ def begin(services: Services, given: SegmentInput) -> Begun | Outcome:
     run_id, now = UUID(given.run_id), services.clock()
     with services.database.transaction(ENGINE) as connection:
         run = runs.get_run(connection, run_id)
-        instead = _instead(run, given, now)
+        instead = instead_of(run, given, now)
         if instead is None:
             begun = _take_up(connection, run, now)
             starts = executions.begin_segment(connection, run_id, run.execution, now)
@@ -53,7 +53,8 @@ def begin(services: Services, given: SegmentInput) -> Begun | Outcome:
     return begun
 
 
-def _instead(run: RunRow, given: SegmentInput, now: datetime) -> Outcome | None:
+def instead_of(run: RunRow, given: SegmentInput, now: datetime) -> Outcome | None:
+    """What to do instead of running a segment; `None` when it may run."""
     if run.state in TERMINAL_RUN_STATES or run.execution != given.execution:
         return Outcome(Next.ENDED, given.segment, state=run.state)
     if run.state is RunState.SUSPENDED:

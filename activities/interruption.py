@@ -2,9 +2,10 @@
 
 from sqlalchemy import Connection
 
+from activities.services import Services
 from activities.work import Work
 from store import runs
-from store.runs import Signal
+from store.runs import RunRow, Signal
 
 
 class Interrupted(Exception):
@@ -20,4 +21,12 @@ def check_going(connection: Connection, work: Work) -> None:
     ends."""
     signal = runs.signal(connection, work.run.id, work.run.execution, work.services.clock())
     if signal is not Signal.GO:
+        raise Interrupted(signal)
+
+
+def check_current(connection: Connection, services: Services, run: RunRow) -> None:
+    """Raise `Interrupted` when the run has ended or another execution works on it: what this one has found
+    out is not written down any more."""
+    signal = runs.signal(connection, run.id, run.execution, services.clock())
+    if signal is Signal.OVERTAKEN:
         raise Interrupted(signal)

@@ -4,14 +4,15 @@ import logging
 import random
 from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from activities.beginning import Begun, begin
+from activities.beginning import Begun, begin, instead_of
 from activities.contract import Next, Outcome, SegmentInput
 from activities.finishing import cancel_run, fail_run, finish_run, suspend_run
-from activities.interruption import Interrupted
+from activities.interruption import Interrupted, check_current
 from activities.services import ENGINE, Services
 from activities.step import StepFailed, run_step
 from kernel.errors import InternalError, NotFound, SluiceError, TimedOut, Unavailable
@@ -44,7 +45,7 @@ def run_segment(services: Services, given: SegmentInput) -> Outcome:
         error = exc if isinstance(exc, SluiceError) else _unexpected(exc)
         with services.database.reading() as connection:
             run = runs.get_run(connection, UUID(given.run_id))
-        return fail_run(services, run, None, error, given.segment)
+        return fail_run(services, replace(run, execution=given.execution), None, error, given.segment)
 
 
 class _Segment:
@@ -80,7 +81,9 @@ class _Segment:
         if signal is Signal.OVERDUE:
             return fail_run(self.services, self.run_row, None, _overdue(self.workflow), self.index)
         with self.services.database.reading() as connection:
-            return Outcome(Next.ENDED, self.index, state=runs.get_run(connection, self.run_id).state)
+            run = runs.get_run(connection, self.run_id)
+        given = SegmentInput(str(self.run_id), self.index, self.run_row.execution)
+        return instead_of(run, given, self.services.clock()) or Outcome(Next.CONTINUE, self.index)
 
     def _forgive(self) -> None:
         """Our own services were away; that does not count against the segment."""
@@ -116,6 +119,7 @@ class _Segment:
         stop = len(keys) if target == "end" else keys.index(target)
         bypassed = keys[keys.index(gate) + 1 : stop]
         with self.services.database.transaction(ENGINE) as connection:
+            check_current(connection, self.services, self.run_row)
             runs.finish_tasks(
                 connection, self.run_id, TaskState.SKIPPED, self.services.clock(), keys=bypassed
             )
@@ -143,6 +147,7 @@ class _Segment:
         now, wait = self.services.clock(), failed.wait(self.random.random())
         attempt = failed.attempt(now, wait)
         with self.services.database.transaction(ENGINE) as connection:
+            check_current(connection, self.services, self.run_row)
             runs.record_attempt(connection, self.run_id, failed.step_key, attempt)
             if wait is not None:
                 until = now + wait

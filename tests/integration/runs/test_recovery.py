@@ -353,3 +353,34 @@ def test_the_wait_is_served_though_the_clock_ran_back_behind_it(world: World) ->
     first = one_segment(hooked(world, before_push=raising(DOWN)), run.id)
     skip(world, timedelta(seconds=first.wait_seconds) - timedelta(days=1))
     assert run_segment(world.services, SegmentInput(str(run.id), 0)).state == RunState.SUCCEEDED
+
+
+def test_what_an_overtaken_execution_found_out_is_not_written_down(world: World) -> None:
+    world.publish()
+    name = world.upload(SMALL_LOG)
+    run = world.start(file=name)
+    durable = Unstarted()
+    durable.alive[run.id, 0] = Liveness.MISSING
+
+    def lose() -> None:
+        skip(world, LONG)
+        recover_lost_runs(world.deployment, durable)
+        raise KeyError("a fault of the old execution")
+
+    assert one_segment(hooked(world, before_fetch=lose), run.id).next is Next.ENDED
+    assert world.run(run.id).state is RunState.RUNNING, "the fault is not the new execution's"
+    assert world.tasks(run.id)["work_log"].attempts == []
+    assert drive(world.services, run.id, execution=1) == {"state": "SUCCEEDED"}
+
+
+def test_of_two_deliveries_the_second_learns_that_the_run_is_paused(world: World) -> None:
+    world.publish()
+    run = world.start(file=world.upload(SMALL_LOG))
+    pause = "UPDATE sluice.workflow_run SET requested = 'pause' WHERE id = %s RETURNING id"
+
+    def meanwhile() -> None:
+        world.sql(pause, [run.id])
+        assert one_segment(world.services, run.id).next is Next.SUSPENDED
+
+    assert one_segment(hooked(world, before_fetch=meanwhile), run.id).next is Next.SUSPENDED
+    assert world.run(run.id).state is RunState.SUSPENDED

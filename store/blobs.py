@@ -91,10 +91,13 @@ class Blobs:
 
     def _service(self) -> BlobServiceClient:
         if self._client is None:
-            from azure.storage.blob import BlobServiceClient
+            from azure.storage.blob import BlobServiceClient, LinearRetry
 
+            # By default the library waits over a minute before it says that nobody answers: too long for
+            # callers of the API, and activities are repeated by durable timers anyway.
+            retries = LinearRetry(backoff=1, retry_total=2, random_jitter_range=1)
             self._client = BlobServiceClient.from_connection_string(
-                self._connection.reveal(), connection_timeout=5, read_timeout=60, retry_total=3
+                self._connection.reveal(), connection_timeout=5, read_timeout=60, retry_policy=retries
             )
         return self._client
 

@@ -93,12 +93,12 @@ class Deployment:
         for kind in Kind:
             self.api.publish(kind.definition())
 
-    def start(self, load: Load) -> str:
-        """Upload the load and start its run; the run's id."""
+    def start(self, load: Load, workflow: str = "") -> str:
+        """Upload the load and start its run, by default of the workflow of its kind; the run's id."""
         assert self.api is not None
         name = f"loads/{load.name}.csv"
         self.api.upload(name, load.csv())
-        return str(self.api.start(load.kind.workflow, {"file": name}, str(uuid4()))["id"])
+        return str(self.api.start(workflow or load.kind.workflow, {"file": name}, str(uuid4()))["id"])
 
     def state(self, run_id: str) -> RunState:
         """The run's state, from the database."""

@@ -1,18 +1,20 @@
 """Exactly-once posting of one batch: claim, mark SENT, send, write down what came of it.
 
-SENT is committed before the call leaves. A record that an earlier execution left SENT is sent again only when
-the system itself ignores the second write (`Idempotency.NATIVE`); otherwise it stays in doubt for a person.
+SENT is committed before the call leaves. What another execution left SENT or IN_DOUBT is settled as the
+operation can: sent again when the system itself ignores the second write (`Idempotency.NATIVE`), looked up
+when it can be found (`LOOKUP`), and otherwise left in doubt for a person. A call may still be on its way, so
+nothing is looked up or given up before it is as old as the operation says (`settles_seconds`).
 A call that wrote nothing gives its records back as INTENDED. Every change is compare-and-set on the claim
 token, so two executions of the same step cannot both count a record, and an execution that was overtaken sees
 it; one whose run has ended claims nothing more.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from datetime import datetime
 
+from activities.fates import Fate, Fates, settle_known
 from activities.interruption import check_going
 from activities.services import ENGINE
 from activities.work import Work
@@ -22,71 +24,32 @@ from kernel.records import Record
 from store import postings
 from store.postings import Claim, Outcome, PostingRow
 from workflows.model import Push
-from workflows.rows import canonical, digest
 from workflows.states import PostingState
 
 ROUNDS = 5
-
-
-class Fate(StrEnum):
-    """What became of a record, as control totals count it."""
-
-    POSTED = "posted"
-    ALREADY_POSTED = "already_posted"
-    REJECTED = "rejected"
-    HELD = "held"
-    WAITING = "waiting"
-    """Not settled yet; when the run ends so, it is held."""
-
-
-SETTLED_FATES = (Fate.POSTED, Fate.ALREADY_POSTED, Fate.REJECTED, Fate.HELD)
-"""What control totals are made of."""
+UNSETTLED = "An earlier run sent other values under the same key and their outcome is not known."
+NO_ANSWER = "The call was begun, and no usable answer to it was written down."
+NO_RESULT = "The answer did not say, or said twice, what became of this record."
+_UNKNOWN = (PostingState.SENT, PostingState.IN_DOUBT)
 
 
 @dataclass
-class Fates:
-    """The fate of each key so far, the reasons of rejects, and whether anything had to be sent."""
+class _Round:
+    """How the records stand: to be taken over or ours already, to be looked up, or in doubt for good. `keys`
+    are sent now; the `fresh` ones of them were never sent before, or refused."""
 
-    of: dict[str, Fate] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    sent: bool = False
-
-    def settle(self, key: str, fate: Fate, reason: str | None = None) -> None:
-        """Write down what became of one record."""
-        self.of[key] = fate
-        if reason:
-            self.reasons[key] = reason
-
-    def merge(self, other: "Fates") -> None:
-        """Take over what became of further records."""
-        self.of |= other.of
-        self.reasons |= other.reasons
-        self.sent = self.sent or other.sent
-
-
-def idempotency_key(work: Work, push: Push, record: Record) -> str:
-    """SHA-256 over connector, environment, operation and the declared key values in canonical form."""
-    identity = [push.connector, work.services.environment, push.operation]
-    values = [canonical(record[name]) for name in push.key]
-    text = json.dumps([*identity, values], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-CONFLICT = "The system was sent other values under the same key before; they were not overwritten."
-UNSETTLED = "An earlier run sent other values under the same key and their outcome is not known."
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """Keys that are ours to send; the `fresh` ones were never sent, or refused, before."""
-
-    keys: Sequence[str]
-    fresh: Sequence[str]
+    takeable: list[PostingRow] = field(default_factory=list)
+    ours: list[PostingRow] = field(default_factory=list)
+    doubtful: list[PostingRow] = field(default_factory=list)
+    lost: list[PostingRow] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch of an operation, by idempotency key. `columns` are what the operation accepts."""
+    """One batch of an operation, by idempotency key. `columns` are what the operation accepts; the records'
+    digests are over those."""
 
     work: Work
     push: Push
@@ -94,110 +57,160 @@ class Batch:
     adapter: Adapter
     claim: Claim
     records: Mapping[str, Record]
+    digests: Mapping[str, str]
     columns: tuple[str, ...]
 
     def post(self) -> Fates:
-        """Settle every record of the batch.
+        """Settle every record of the batch, but for those whose call may still be on its way: they are in
+        `waits`.
 
         Raises `Transient` when the system does not answer or other executions keep taking records over, and
         `Interrupted` when the run is to stop; what has been sent is settled before.
         """
-        fates = Fates()
+        fates, absent = Fates(), dict[str, PostingRow]()
         for _ in range(ROUNDS):
-            waiting = [key for key in self.records if key not in fates.of]
+            waiting = [key for key in self.records if key not in fates.of and key not in fates.waits]
             if not waiting:
                 return fates
-            claimed = self._claim(waiting, fates)
-            if claimed.keys:
+            current = self._claim(waiting, fates, absent)
+            if current.keys:
                 fates.sent = True
-                self._confirm(self._send(claimed), fates)
+                self._confirm(current.keys, self._send(current), fates)
+            if current.doubtful:
+                absent |= self._look_up(current.doubtful)
         raise Transient("Another run posts the same records at this moment.", retry_after=2)
 
-    def _claim(self, keys: Sequence[str], fates: Fates) -> Claimed:
-        """Settle what needs no sending, and mark the rest SENT. One transaction."""
-        digests = {key: digest(self.records[key], self.columns) for key in keys}
-        now = self.work.services.clock()
+    def _claim(self, keys: Sequence[str], fates: Fates, absent: Mapping[str, PostingRow]) -> _Round:
+        """Settle what needs no sending, and mark SENT what may be sent. One transaction."""
         with self.work.services.database.transaction(ENGINE) as connection:
             check_going(connection, self.work)
-            postings.claim_new(connection, self.claim, digests, now)
             found = postings.lock_postings(connection, keys)
-            ours = [key for key, row in found.items() if row.claim == self.claim.token]
-            abandoned = [row for row in found.values() if self._is_takeable(row, digests, fates)]
-            if abandoned:
-                ours += postings.take_over(connection, self.claim, abandoned, digests, now)
-            sendable = [Outcome(key) for key in sorted(ours) if key not in fates.of]
-            before = (PostingState.INTENDED, PostingState.SENT, PostingState.IN_DOUBT)
-            postings.move_postings(connection, self.claim.token, before, PostingState.SENT, sendable, now)
+            now = self.work.services.clock()  # the locks may have taken their time, and the call begins now
+            current = _Round()
+            for row in found.values():
+                self._sort(row, current, fates, absent, now)
+            lost = [Outcome(row.idempotency_key, row.claim, None, NO_ANSWER) for row in current.lost]
+            postings.move_postings(connection, [PostingState.SENT], PostingState.IN_DOUBT, lost, now)
+            postings.take_over(connection, self.claim, current.takeable, self.digests, now)
+            sendable = sorted([*current.ours, *current.takeable], key=lambda row: row.idempotency_key)
+            current.keys = [row.idempotency_key for row in sendable]
+            before = (PostingState.INTENDED, *_UNKNOWN)
+            postings.move_postings(connection, before, PostingState.SENT, self._outcomes(current.keys), now)
         never_sent = (PostingState.INTENDED, PostingState.REJECTED)
-        fresh = [one.key for one in sendable if found[one.key].state in never_sent]
-        return Claimed([one.key for one in sendable], fresh)
+        current.fresh = [row.idempotency_key for row in sendable if row.state in never_sent]
+        return current
 
-    def _is_takeable(self, row: PostingRow, digests: Mapping[str, str], fates: Fates) -> bool:
-        """Whether another execution's row may be sent by us; settles it when it needs no sending."""
-        key, same = row.idempotency_key, row.digest == digests[row.idempotency_key]
-        if row.state is PostingState.CONFIRMED:
-            fate = Fate.POSTED if self._is_ours(row) else Fate.ALREADY_POSTED
-            fates.settle(key, fate) if same else fates.settle(key, Fate.REJECTED, CONFLICT)
-        elif row.state is PostingState.REJECTED and same and self._is_ours(row):
-            fates.settle(key, Fate.REJECTED, row.reason)
-        elif row.state in (PostingState.SENT, PostingState.IN_DOUBT):
-            if not same:
-                fates.settle(key, Fate.REJECTED, UNSETTLED)
-            elif self.operation.idempotency is not Idempotency.NATIVE:
-                fates.settle(key, Fate.HELD)
-        return key not in fates.of and row.claim != self.claim.token
+    def _sort(
+        self, row: PostingRow, current: _Round, fates: Fates, absent: Mapping[str, PostingRow], now: datetime
+    ) -> None:
+        """What to do with a row as it is found under lock."""
+        key = row.idempotency_key
+        if settle_known(fates, self.claim, row, self.digests[key]):
+            return
+        if row.state not in _UNKNOWN or absent.get(key) == row:
+            mine = row.claim == self.claim.token and row.digest == self.digests[key]
+            (current.ours if mine else current.takeable).append(row)
+        else:
+            self._sort_unknown(row, current, fates, now)
 
-    def _is_ours(self, row: PostingRow) -> bool:
-        return (row.run_id, row.step_key) == (self.claim.run_id, self.claim.step_key)
+    def _sort_unknown(self, row: PostingRow, current: _Round, fates: Fates, now: datetime) -> None:
+        """The same for a row whose call was begun and never answered."""
+        key, way = row.idempotency_key, self.operation.idempotency
+        left = self._still_settling(row, now)
+        if row.digest != self.digests[key] and way is not Idempotency.LOOKUP:
+            fates.settle(key, Fate.REJECTED, UNSETTLED)
+        elif way is Idempotency.NATIVE:
+            current.takeable.append(row)
+        elif way is Idempotency.NONE and row.state is PostingState.IN_DOUBT:
+            fates.settle(key, Fate.HELD)
+        elif left > 0:
+            fates.waits[key] = left
+        elif way is Idempotency.LOOKUP:
+            current.doubtful.append(row)
+        else:
+            current.lost.append(row)
+            fates.settle(key, Fate.HELD)
 
-    def _send(self, claimed: Claimed) -> Sequence[PushResult]:
+    def _still_settling(self, row: PostingRow, now: datetime) -> float:
+        """For how many seconds more the row's call may take effect."""
+        if row.sent_at is None:
+            return 0
+        whole = self.operation.settles_seconds
+        return min(whole, whole - (now - row.sent_at).total_seconds())
+
+    def _look_up(self, rows: Sequence[PostingRow]) -> dict[str, PostingRow]:
+        """Confirm what the system has, for whoever sent it; returns the rows that it does not have."""
+        asked = [row.idempotency_key for row in rows]
+        parameters = self.work.parameters(self.push)
+        found = self.adapter.find_posted(self.push.operation, parameters, asked)
+        present = [
+            Outcome(row.idempotency_key, row.claim, found[row.idempotency_key])
+            for row in rows
+            if row.idempotency_key in found
+        ]
+        if present:
+            now = self.work.services.clock()
+            with self.work.services.database.transaction(ENGINE) as connection:
+                postings.lock_postings(connection, [outcome.key for outcome in present])
+                postings.move_postings(connection, _UNKNOWN, PostingState.CONFIRMED, present, now)
+        return {row.idempotency_key: row for row in rows if row.idempotency_key not in found}
+
+    def _send(self, current: _Round) -> Sequence[PushResult]:
         outgoing = [
-            Outgoing(key, {name: self.records[key][name] for name in self.columns}) for key in claimed.keys
+            Outgoing(key, {name: self.records[key][name] for name in self.columns}) for key in current.keys
         ]
         try:
             return self.adapter.push(self.push.operation, self.work.parameters(self.push), outgoing)
         except InDoubt as exc:
-            if self.operation.idempotency is Idempotency.NATIVE:
-                raise Transient(
-                    f"{self.push.connector!r} gave no usable answer; the same records are sent again.",
-                    retry_after=exc.retry_after,
-                ) from exc
-            return []
+            if self.operation.idempotency is Idempotency.NONE:
+                return []
+            raise self._unanswered(exc) from exc
         except (ExternalError, CallerError):
-            self._take_back(claimed.fresh)
+            self._take_back(current.fresh)
             raise
+
+    def _unanswered(self, exc: InDoubt) -> Transient:
+        if self.operation.idempotency is Idempotency.NATIVE:
+            said, least = "the same records are sent again", 0.0
+        else:
+            said, least = "the records are looked up there", self.operation.settles_seconds
+        wait = max(least, exc.retry_after or 0) or None
+        return Transient(f"{self.push.connector!r} gave no usable answer; {said}.", retry_after=wait)
 
     def _take_back(self, keys: Sequence[str]) -> None:
         """Nothing of these was ever written: whoever comes next may send other values. What an earlier
         call sent stays SENT, because nobody knows what came of that."""
-        outcomes, now = [Outcome(key) for key in keys], self.work.services.clock()
+        now = self.work.services.clock()
         with self.work.services.database.transaction(ENGINE) as connection:
             postings.lock_postings(connection, keys)
             postings.move_postings(
-                connection, self.claim.token, [PostingState.SENT], PostingState.INTENDED, outcomes, now
+                connection, [PostingState.SENT], PostingState.INTENDED, self._outcomes(keys), now
             )
 
-    def _confirm(self, results: Sequence[PushResult], fates: Fates) -> None:
-        """Write down the answers. Keys that moved under our claim are settled; others come again."""
+    def _outcomes(self, keys: Sequence[str], reason: str | None = None) -> list[Outcome]:
+        return [Outcome(key, self.claim.token, None, reason) for key in keys]
+
+    def _confirm(self, keys: Sequence[str], results: Sequence[PushResult], fates: Fates) -> None:
+        """Write down the answers. Keys that moved under our claim are settled; others come again. An answer
+        counts even when the run has ended meanwhile and the call was thought to be in doubt."""
+        said = Counter(result.key for result in results)
+        done = {result.key: result for result in results if said[result.key] == 1}
+        answered = [done[key] for key in keys if key in done]
+        good = [self._outcome(one) for one in answered if one.status is not PushStatus.REJECTED]
+        bad = [self._outcome(one) for one in answered if one.status is PushStatus.REJECTED]
+        silent = self._outcomes([key for key in keys if key not in done], NO_RESULT)
         now = self.work.services.clock()
-        done = {result.key: result for result in results}
-        good = [Outcome(r.key, r.external_id) for r in results if r.status is not PushStatus.REJECTED]
-        bad = [Outcome(r.key, None, r.reason) for r in results if r.status is PushStatus.REJECTED]
-        sent = [PostingState.SENT]
-        token = self.claim.token
         with self.work.services.database.transaction(ENGINE) as connection:
-            postings.lock_postings(connection, list(self.records))
-            confirmed = postings.move_postings(connection, token, sent, PostingState.CONFIRMED, good, now)
-            refused = postings.move_postings(connection, token, sent, PostingState.REJECTED, bad, now)
-            silent = [Outcome(key) for key in self.records if key not in done and key not in fates.of]
-            held = postings.move_postings(connection, token, sent, PostingState.IN_DOUBT, silent, now)
-        settle_all(fates, confirmed, Fate.POSTED)
-        settle_all(fates, held, Fate.HELD)
+            postings.lock_postings(connection, keys)
+            confirmed = postings.move_postings(connection, _UNKNOWN, PostingState.CONFIRMED, good, now)
+            refused = postings.move_postings(connection, _UNKNOWN, PostingState.REJECTED, bad, now)
+            held = postings.move_postings(connection, [PostingState.SENT], PostingState.IN_DOUBT, silent, now)
+        fates.settle_all(confirmed, Fate.POSTED)
+        fates.settle_all(held, Fate.HELD)
         for key in refused:
             fates.settle(key, Fate.REJECTED, done[key].reason)
 
-
-def settle_all(fates: Fates, keys: Iterable[str], fate: Fate) -> None:
-    """The same fate for many keys."""
-    for key in keys:
-        fates.settle(key, fate)
+    def _outcome(self, result: PushResult) -> Outcome:
+        if result.status is PushStatus.REJECTED:
+            return Outcome(result.key, self.claim.token, None, result.reason)
+        return Outcome(result.key, self.claim.token, result.external_id)

@@ -1,8 +1,12 @@
-"""Which columns of a SELECT may hold what its inputs call sensitive."""
+"""Which columns of a SELECT may hold what its inputs call sensitive, and what may be seen of a record."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from activities.work import Source
+from kernel.records import Record
+from kernel.redaction import redact_record
+from workflows.rows import plain
 
 
 def hidden_columns(sources: Iterable[Source], columns: Mapping[str, bool]) -> frozenset[str]:
@@ -21,3 +25,12 @@ def hidden_columns(sources: Iterable[Source], columns: Mapping[str, bool]) -> fr
     return frozenset(
         name for name, text in columns.items() if name in sensitive or (text and name not in known)
     )
+
+
+def visible(record: Record, sensitive: Iterable[str]) -> dict[str, Any]:
+    """What people may see of a record, as JSON that a database stores: it has no character for U+0000."""
+    values = redact_record({name: plain(value) for name, value in record.items()}, sensitive)
+    return {
+        name: value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+        for name, value in values.items()
+    }

@@ -1,19 +1,20 @@
 """Runs one step and records it: begun, succeeded, or failed with what follows from that."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from activities.beginning import Begun
-from activities.interruption import Interrupted, check_going
+from activities.interruption import Interrupted, check_current, check_going
 from activities.retrying import retry_delay
 from activities.services import ENGINE, Services
 from activities.verbs.fetch import fetch, lookup
 from activities.verbs.govern import govern
 from activities.verbs.logic_gate import logic_gate
-from activities.verbs.push import push
+from activities.verbs.push import check_posted, push
 from activities.verbs.transform import transform
 from activities.work import Result, Work
 from kernel.durations import parse_duration
@@ -78,26 +79,29 @@ def run_step(
 
     Raises `StepFailed`, `Interrupted` when the run is to stop, and `Unavailable`.
     """
-    step = begun.workflow.step(task.step_key)
-    standing = _standing(step, task)
+    step, now = begun.workflow.step(task.step_key), services.clock()
+    work = Work(services, begun.run, begun.workflow, step, context, token, _deadline(step, task, now))
+    with _failing(work, task):
+        standing = _standing(work, task)
     if standing is not None:
         return standing
-    now = services.clock()
-    work = Work(services, begun.run, begun.workflow, step, context, token, _deadline(step, task, now))
     with services.database.transaction(ENGINE) as connection:
         check_going(connection, work)
         if runs.begin_task(connection, begun.run.id, step.key, now):
             task = runs.get_task(connection, begun.run.id, step.key)
-    result = _executed(work, task)
+    with _failing(work, task):
+        work.check_time()
+        result = EXECUTORS[step.verb](work, getattr(step, step.verb))
     if not result.unfinished:
         _succeeded(work, result)
     return result
 
 
-def _executed(work: Work, task: TaskRow) -> Result:
+@contextmanager
+def _failing(work: Work, task: TaskRow) -> Iterator[None]:
+    """What goes wrong is the step's failure, redacted; but for our own services and the wish to stop."""
     try:
-        work.check_time()
-        return EXECUTORS[work.step.verb](work, getattr(work.step, work.step.verb))
+        yield
     except (Unavailable, Interrupted):
         raise
     except SluiceError as exc:
@@ -113,18 +117,23 @@ def _succeeded(work: Work, result: Result) -> None:
         work.context.put(work.step.key, result.output)
     measures = {name: _plain_map(parts) for name, parts in result.measures.items()}
     with work.services.database.transaction(ENGINE) as connection:
+        check_current(connection, work.services, work.run)
         runs.succeed_task(
             connection, work.run.id, work.step.key, work.services.clock(), dict(result.counts), measures
         )
 
 
-def _standing(step: Step, task: TaskRow) -> Result | None:
+def _standing(work: Work, task: TaskRow) -> Result | None:
     """What stands from an earlier execution: a write is never repeated, and a gate decides once. Reads and
-    pure steps are repeated, to have their records again, and policies, because records may have changed."""
+    pure steps are repeated, to have their records again, and policies, because records may have changed; if
+    they have, a write that stands ends the run, because what comes after it would go with other records."""
+    step = work.step
     if task.state is not TaskState.SUCCEEDED:
         return None
     if step.logic_gate:
         return Result(jump=None if (task.counts or {})["open"] else step.logic_gate.otherwise)
+    if step.push:
+        check_posted(work, step.push, task.batch_digest)
     return Result() if step.verb.side_effect is SideEffect.WRITE else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from activities.posting import SETTLED_FATES, Fate
+from activities.fates import SETTLED_FATES, Fate
 from kernel.errors import Fault, TotalsNotProved
 from store.runs import TaskRow
 from workflows.model import Push, Workflow

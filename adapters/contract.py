@@ -43,6 +43,8 @@ class Operation:
 
     `columns` tells the columns a FETCH delivers or a PUSH accepts for given parameters (`None`: not known
     before the call). `batch_size` counts records; an `atomic` batch is accepted or refused as a whole.
+    `settles_seconds` is how long after a PUSH began its records may still appear in the system: what is not
+    there by then will not come by itself.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Operation:
     idempotency: Idempotency = Idempotency.NONE
     batch_size: int = 1
     atomic: bool = False
+    settles_seconds: float = 60
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ Every statement takes arrays, so a batch of a thousand records costs one round t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.types import Text
 
@@ -34,7 +35,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class PostingRow:
-    """What the posting loop needs to know of one posting."""
+    """What the posting loop needs to know of one posting. `sent_at` is when a call with it last began."""
 
     idempotency_key: Key
     digest: str
@@ -43,29 +44,53 @@ class PostingRow:
     step_key: str
     claim: UUID
     reason: str | None
+    sent_at: datetime | None
 
 
-_INSERT = text(
+@dataclass(frozen=True)
+class Intent:
+    """One record that is to be posted. `shown` are its key values as people may see them, as JSON."""
+
+    key: Key
+    digest: str
+    shown: str
+
+
+# What others left INTENDED, or was refused, changes hands; what was sent or is confirmed does not. Rows are
+# taken in the order of keys: see `lock_postings`.
+_CLAIM = text(
     "INSERT INTO sluice.posting (id, idempotency_key, connector, environment, operation, digest, state,"
-    " run_id, step_key, claim, created_at, updated_at)"
+    " run_id, step_key, claim, shown, created_at, updated_at)"
     " SELECT id, key, :connector, :environment, :operation, digest, 'INTENDED', :run_id, :step_key, :claim,"
-    " :now, :now FROM unnest(:ids, :keys, :digests) AS given(id, key, digest)"
-    " ON CONFLICT (idempotency_key) DO NOTHING"
+    " shown::jsonb, :now, :now FROM unnest(:ids, :keys, :digests, :shown) AS given(id, key, digest, shown)"
+    " ORDER BY key"
+    " ON CONFLICT (idempotency_key) DO UPDATE SET state = 'INTENDED', digest = excluded.digest,"
+    " run_id = excluded.run_id, step_key = excluded.step_key, claim = excluded.claim,"
+    " shown = excluded.shown, reason = NULL, sent_at = NULL, updated_at = excluded.updated_at"
+    " WHERE posting.state = 'INTENDED' OR posting.state = 'REJECTED'"
+    " AND (posting.run_id, posting.step_key, posting.digest)"
+    " IS DISTINCT FROM (excluded.run_id, excluded.step_key, excluded.digest)"
+    " RETURNING idempotency_key"
 ).bindparams(
     bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True))),
     bindparam("keys", type_=ARRAY(Text)),
     bindparam("digests", type_=ARRAY(Text)),
+    bindparam("shown", type_=ARRAY(Text)),
 )
 
 
-def claim_new(connection: Connection, claim: Claim, digests: Mapping[Key, str], now: datetime) -> None:
-    """Write INTENDED rows for the keys that no run has posted yet; others stay as they are."""
-    connection.execute(
-        _INSERT,
+def claim_intended(
+    connection: Connection, claim: Claim, intents: Sequence[Intent], now: datetime
+) -> set[Key]:
+    """Make these INTENDED and ours; returns which are. The others were sent, are confirmed, or were refused
+    with the same values in this very step."""
+    claimed = connection.execute(
+        _CLAIM,
         {
-            "ids": [new_id() for _ in digests],
-            "keys": list(digests),
-            "digests": list(digests.values()),
+            "ids": [new_id() for _ in intents],
+            "keys": [intent.key for intent in intents],
+            "digests": [intent.digest for intent in intents],
+            "shown": [intent.shown for intent in intents],
             "connector": claim.connector,
             "environment": claim.environment,
             "operation": claim.operation,
@@ -75,20 +100,43 @@ def claim_new(connection: Connection, claim: Claim, digests: Mapping[Key, str], 
             "now": now,
         },
     )
+    return set(claimed.scalars())
+
+
+_NAMES = ("idempotency_key", "digest", "state", "run_id", "step_key", "claim", "reason", "sent_at")
+
+
+def _rows(connection: Connection, query: Select[Any]) -> dict[Key, PostingRow]:
+    return {
+        row.idempotency_key: PostingRow(**{**row._mapping, "state": PostingState(row.state)})
+        for row in connection.execute(query)
+    }
+
+
+def _select() -> Select[Any]:
+    return select(*(posting.c[name] for name in _NAMES))
+
+
+def _of_keys(keys: Sequence[Key]) -> ColumnElement[bool]:
+    return posting.c.idempotency_key == func.any(bindparam("keys", list(keys), type_=ARRAY(Text)))
+
+
+def of_step(connection: Connection, run_id: UUID, step_key: str) -> dict[Key, PostingRow]:
+    """All that the step of the run has claimed so far."""
+    mine = (posting.c.run_id == run_id) & (posting.c.step_key == step_key)
+    return _rows(connection, _select().where(mine))
+
+
+def of_keys(connection: Connection, keys: Sequence[Key]) -> dict[Key, PostingRow]:
+    """The rows of these keys as they are now."""
+    return _rows(connection, _select().where(_of_keys(keys)))
 
 
 def lock_postings(connection: Connection, keys: Sequence[Key]) -> dict[Key, PostingRow]:
     """The rows of these keys, locked. Always in the order of keys: two executions that work on the same
     records would otherwise wait for each other."""
-    names = ("idempotency_key", "digest", "state", "run_id", "step_key", "claim", "reason")
-    columns = [posting.c[name] for name in names]
-    wanted = posting.c.idempotency_key == func.any(bindparam("keys", list(keys), type_=ARRAY(Text)))
-    rows = connection.execute(
-        select(*columns).where(wanted).order_by(posting.c.idempotency_key).with_for_update()
-    )
-    return {
-        row.idempotency_key: PostingRow(**{**row._mapping, "state": PostingState(row.state)}) for row in rows
-    }
+    ordered = _select().where(_of_keys(keys)).order_by(posting.c.idempotency_key)
+    return _rows(connection, ordered.with_for_update())
 
 
 _TAKE_OVER = text(
@@ -132,11 +180,16 @@ def take_over(
 
 _MOVE = text(
     "UPDATE sluice.posting SET state = :state, updated_at = :now, external_id = given.external_id,"
-    " reason = given.reason FROM unnest(:keys, :external_ids, :reasons) AS given(key, external_id, reason)"
-    " WHERE idempotency_key = given.key AND claim = :claim AND posting.state = ANY(:before)"
+    " reason = given.reason, sent_at = CASE :state WHEN 'SENT' THEN :now WHEN 'INTENDED' THEN NULL"
+    " ELSE sent_at END"
+    " FROM unnest(:keys, :claims, :external_ids, :reasons) AS given(key, claim, external_id, reason)"
+    " WHERE idempotency_key = given.key AND posting.claim = given.claim AND posting.state = ANY(:before)"
     " RETURNING idempotency_key"
 ).bindparams(
+    bindparam("state", type_=Text),
+    bindparam("now", type_=TIMESTAMP(timezone=True)),
     bindparam("keys", type_=ARRAY(Text)),
+    bindparam("claims", type_=ARRAY(PGUUID(as_uuid=True))),
     bindparam("external_ids", type_=ARRAY(Text)),
     bindparam("reasons", type_=ARRAY(Text)),
     bindparam("before", type_=ARRAY(Text)),
@@ -145,26 +198,29 @@ _MOVE = text(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What to write down about one key."""
+    """What to write down about one key, as long as it is still claimed by `claim`."""
 
     key: Key
+    claim: UUID
     external_id: str | None = None
     reason: str | None = None
 
 
 def move_postings(
-    connection: Connection, token: UUID, before: Sequence[PostingState], state: PostingState,
+    connection: Connection, before: Sequence[PostingState], state: PostingState,
     outcomes: Sequence[Outcome], now: datetime,
 ) -> set[Key]:  # fmt: skip
     """Compare-and-set claimed postings from `before` into `state`; returns the keys that moved."""
+    if not outcomes:
+        return set()
     moved = connection.execute(
         _MOVE,
         {
             "state": state,
             "now": now,
-            "claim": token,
             "before": list(before),
             "keys": [outcome.key for outcome in outcomes],
+            "claims": [outcome.claim for outcome in outcomes],
             "external_ids": [outcome.external_id for outcome in outcomes],
             "reasons": [outcome.reason for outcome in outcomes],
         },
@@ -184,4 +240,21 @@ def doubt_sent(connection: Connection, run_id: UUID, reason: str, now: datetime)
     all is still taken from the execution that sent them."""
     left = (posting.c.run_id == run_id) & (posting.c.state == PostingState.SENT)
     values = {"state": PostingState.IN_DOUBT, "reason": reason, "updated_at": now}
-    return connection.execute(posting.update().where(left).values(values)).rowcount
+    return _update_in_order(connection, left, values)
+
+
+def release_rejected(connection: Connection, run_id: UUID, step_keys: Sequence[str], now: datetime) -> int:
+    """REJECTED becomes INTENDED for all that these steps of a run were refused, so that its retry sends it
+    again; returns how many. What a person has said is not in the system is among them."""
+    mine = (posting.c.run_id == run_id) & posting.c.step_key.in_(step_keys)
+    refused = mine & (posting.c.state == PostingState.REJECTED)
+    values = {"state": PostingState.INTENDED, "reason": None, "sent_at": None, "updated_at": now}
+    return _update_in_order(connection, refused, values)
+
+
+def _update_in_order(connection: Connection, chosen: ColumnElement[bool], values: Mapping[str, Any]) -> int:
+    """Change the rows after locking them in the order of keys; see `lock_postings`."""
+    locked = select(posting.c.id).where(chosen).order_by(posting.c.idempotency_key).with_for_update()
+    ids = list(connection.execute(locked).scalars())
+    mine = posting.c.id == func.any(bindparam("ids", ids, type_=ARRAY(PGUUID(as_uuid=True))))
+    return connection.execute(posting.update().where(mine).values(**values)).rowcount if ids else 0

@@ -7,18 +7,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from activities.claiming import Claiming, batch_digest, idempotency_key, source_changed
 from activities.dead_letters import Rejected, check_rejects, keep_rejected
-from activities.posting import SETTLED_FATES, Batch, Fate, Fates, idempotency_key
+from activities.fates import SETTLED_FATES, Fate, Fates
+from activities.interruption import check_going
+from activities.posting import Batch
 from activities.services import ENGINE
 from activities.verbs.measuring import measure
 from activities.work import Result, Source, Work
 from adapters.contract import Adapter, Operation
-from kernel.errors import Fault, InDoubt, InvalidData
+from kernel.errors import Fault, InDoubt, InvalidData, Transient
 from kernel.records import Record, Records
+from store.batches import note_batch
 from store.executions import note_life
 from store.postings import Claim
 from store.runs import set_task_progress
 from workflows.model import Push
+from workflows.rows import digest
 
 DUPLICATE = "Another record of this batch has the same key; add a column to `key` that tells them apart."
 NO_KEY = "Every column of `key` is empty, so nothing identifies the record."
@@ -26,9 +31,31 @@ NO_KEY = "Every column of `key` is empty, so nothing identifies the record."
 
 def push(work: Work, call: Push) -> Result:
     """Post the records that are not posted yet. `unfinished` when the time of one activity is used up."""
+    return _pushing(work, call).run()
+
+
+def check_posted(work: Work, call: Push, posted: str | None) -> None:
+    """A write that stands goes with its records: raise `TotalsNotProved` when those that are there now are
+    not those of the batch digest `posted`. Records that nobody needs any more are not looked at."""
+    output = work.context.outputs().get(call.records)
+    if posted is not None and output is not None and output.records is not None:
+        pushing = _pushing(work, call)
+        with work.adapter(call) as adapter:
+            pushing.take_digests(pushing.columns(_operation(adapter, call)))
+        if batch_digest(pushing.digests) != posted:
+            raise source_changed(work, ())
+
+
+def _pushing(work: Work, call: Push) -> "_Pushing":
     source = work.source(call.records)
     _check_columns(source.records, call.key, f"the key of {work.step.key!r}")
-    return _Pushing(work, call, source).run()
+    pushing = _Pushing(work, call, source)
+    pushing.assign_keys()
+    return pushing
+
+
+def _operation(adapter: Adapter, call: Push) -> Operation:
+    return adapter.catalogue(adapter.connector.settings)[call.operation]
 
 
 @dataclass
@@ -40,23 +67,28 @@ class _Pushing:
     source: Source
     keyed: dict[str, Record] = field(default_factory=dict)
     unkeyed: list[Rejected] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
     fates: Fates = field(default_factory=Fates)
 
     def run(self) -> Result:
-        self._assign_keys()
         started = time.monotonic()
         with self.work.adapter(self.call) as adapter:
-            operation = adapter.catalogue(adapter.connector.settings)[self.call.operation]
-            for batch in self._batches(adapter, operation):
+            operation = _operation(adapter, self.call)
+            columns = self.columns(operation)
+            self.take_digests(columns)
+            self._claim_all()
+            for batch in self._batches(adapter, operation, columns):
                 if self.fates.sent and time.monotonic() - started > self.work.services.write_seconds:
                     return Result(unfinished=True)
                 self.work.check_time()
                 settled = batch.post()
                 self.fates.merge(settled)
                 self._note_progress(alive=settled.sent)
+        self._await_open_calls()
         return self._finished()
 
-    def _assign_keys(self) -> None:
+    def assign_keys(self) -> None:
+        """Sort out what has no key of its own."""
         for record in self.source.records.rows:
             key = idempotency_key(self.work, self.call, record)
             if all(record[name] is None for name in self.call.key):
@@ -66,9 +98,20 @@ class _Pushing:
             else:
                 self.keyed[key] = record
 
-    def _batches(self, adapter: Adapter, operation: Operation) -> Iterator[Batch]:
+    def columns(self, operation: Operation) -> tuple[str, ...]:
+        """The columns that are sent; raises `InvalidData` when the records lack one."""
+        wanted = operation.columns(operation.parameters.model_validate(self.work.parameters(self.call)))
+        names = tuple(column.name for column in wanted or self.source.records.columns)
+        _check_columns(self.source.records, names, f"{self.call.operation!r} of {self.call.connector!r}")
+        return names
+
+    def take_digests(self, columns: Iterable[str]) -> None:
+        """Digests of what is sent of each record."""
+        self.digests = {key: digest(record, columns) for key, record in self.keyed.items()}
+
+    def _claim(self) -> Claim:
         work, call = self.work, self.call
-        claim = Claim(
+        return Claim(
             work.run.id,
             work.step.key,
             work.token,
@@ -76,12 +119,31 @@ class _Pushing:
             work.services.environment,
             call.operation,
         )
-        columns = operation.columns(operation.parameters.model_validate(work.parameters(call)))
-        names = tuple(column.name for column in columns or self.source.records.columns)
-        _check_columns(self.source.records, names, f"{call.operation!r} of {call.connector!r}")
-        for keys in itertools.batched(sorted(self.keyed), operation.batch_size, strict=False):
+
+    def _claim_all(self) -> None:
+        work, sensitive = self.work, self.source.sensitive
+        claiming = Claiming(work, self.call, self._claim(), sensitive, self.keyed, self.digests)
+        begun = claiming.begun()
+        self.fates.merge(claiming.claim_all(begun))
+        with work.services.database.transaction(ENGINE) as connection:
+            check_going(connection, work)
+            note_batch(connection, work.run.id, work.step.key, batch_digest(self.digests), self._counts())
+
+    def _batches(self, adapter: Adapter, operation: Operation, columns: tuple[str, ...]) -> Iterator[Batch]:
+        work, call, claim = self.work, self.call, self._claim()
+        left = sorted(key for key in self.keyed if key not in self.fates.of)
+        for keys in itertools.batched(left, operation.batch_size, strict=False):
             records = {key: self.keyed[key] for key in keys}
-            yield Batch(work, call, operation, adapter, claim, records, names)
+            yield Batch(work, call, operation, adapter, claim, records, self.digests, columns)
+
+    def _await_open_calls(self) -> None:
+        """Raise `Transient` when the outcome of some calls cannot be known yet; all others are settled."""
+        if waits := self.fates.waits:
+            raise Transient(
+                f"Calls with {len(waits)} records were begun by another execution and may still take effect; "
+                f"they are settled when {self.call.connector!r} must have them.",
+                retry_after=max(waits.values()),
+            )
 
     def _counts(self) -> dict[str, int]:
         fates = Counter(self.fates.of.values())

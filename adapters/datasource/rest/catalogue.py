@@ -19,6 +19,8 @@ _OWN_HEADERS = frozenset(
 )
 KEY = "key"
 """The placeholder for the idempotency key."""
+_CALLS = 3
+"""Calls in a row that a push of one record can make: look, write, and look again after a conflict."""
 
 
 def parsed_settings(settings: Mapping[str, Any]) -> RestSettings:
@@ -38,7 +40,7 @@ def parsed_settings(settings: Mapping[str, Any]) -> RestSettings:
 
 def operations(settings: RestSettings) -> dict[str, Operation]:
     """The catalogue."""
-    return {name: _operation(name, spec) for name, spec in settings.operations.items()}
+    return {name: _operation(name, spec, settings.timeout) for name, spec in settings.operations.items()}
 
 
 def path_of(spec: OperationSpec) -> str:
@@ -48,7 +50,7 @@ def path_of(spec: OperationSpec) -> str:
     return spec.fetch if isinstance(spec, FetchSpec) else spec.lookup
 
 
-def _operation(name: str, spec: OperationSpec) -> Operation:
+def _operation(name: str, spec: OperationSpec, timeout: float) -> Operation:
     columns = parse_columns(spec.columns)
     parameters = declared_parameters(name, parse_columns(spec.parameters))
     if isinstance(spec, PushSpec):
@@ -61,6 +63,7 @@ def _operation(name: str, spec: OperationSpec) -> Operation:
             idempotency=spec.idempotency,
             batch_size=spec.batch_size or 1,
             atomic=spec.atomic,
+            settles_seconds=_CALLS * timeout,
         )
     one = isinstance(spec, LookupSpec)
     return Operation(

@@ -43,10 +43,12 @@ def parsed_settings(settings: Mapping[str, Any]) -> SqlSettings:
 
 def operations(settings: SqlSettings) -> dict[str, Operation]:
     """The catalogue."""
-    return {name: _operation(name, spec) for name, spec in settings.operations.items()}
+    return {
+        name: _operation(name, spec, settings.statement_timeout) for name, spec in settings.operations.items()
+    }
 
 
-def _operation(name: str, spec: OperationSpec) -> Operation:
+def _operation(name: str, spec: OperationSpec, timeout: float) -> Operation:
     columns = parse_columns(spec.columns)
     if isinstance(spec, PushSpec):
         return Operation(
@@ -58,6 +60,7 @@ def _operation(name: str, spec: OperationSpec) -> Operation:
             idempotency=Idempotency.NATIVE,
             batch_size=PUSH_BATCH_SIZE,
             atomic=True,
+            settles_seconds=timeout,
         )
     one = isinstance(spec, LookupSpec)
     return Operation(

@@ -131,7 +131,8 @@ def test_a_line_that_was_posted_and_then_vanished_from_the_source_is_noticed(wor
     replaced(world, name, [row for row in SMALL_LOG if row[0] not in posted])
     ended = world.finish(run)
     assert (ended.state, (ended.failure or {})["code"]) == (RunState.FAILED, "totals_not_proved")
-    assert "posting ledger" in str(ended.failure)
+    assert "1 of them are not there any more" in str(ended.failure)
+    assert {line[0] for line in world.ledger()} == posted
 
 
 def test_a_line_that_was_posted_and_then_changed_in_the_source_is_noticed(world: World) -> None:
@@ -143,6 +144,8 @@ def test_a_line_that_was_posted_and_then_changed_in_the_source_is_noticed(world:
     replaced(world, name, [(*row[:4], row[4].replace("30:00+", "31:00+")) for row in SMALL_LOG])
     ended = world.finish(run)
     assert (ended.state, (ended.failure or {})["code"]) == (RunState.FAILED, "totals_not_proved")
+    assert "1 of them have other values now" in str(ended.failure)
+    assert len(world.ledger()) == 1
 
 
 def test_a_gate_decides_once(world: World) -> None:
@@ -274,7 +277,7 @@ def test_an_execution_that_comes_late_reads_but_does_not_count_again(world: Worl
     assert len(world.ledger()) == 2
 
 
-def test_an_ended_run_claims_nothing_more(world: World) -> None:
+def test_an_ended_run_sends_nothing_more(world: World) -> None:
     world.publish()
     run = world.start(file=world.upload(SMALL_LOG))
 
@@ -284,7 +287,8 @@ def test_an_ended_run_claims_nothing_more(world: World) -> None:
     services = hooked(world, batch_size=1, after_push=end)
     assert one_segment(services, run.id).state == RunState.FAILED
     assert len(world.ledger()) == 1
-    assert world.sql("SELECT count(*) FROM sluice.posting") == [(1,)]
+    states = dict(world.sql("SELECT state, count(*) FROM sluice.posting GROUP BY 1"))
+    assert states == {"CONFIRMED": 1, "INTENDED": 1}
 
 
 def test_an_ended_run_gets_no_context_key_again(world: World) -> None:

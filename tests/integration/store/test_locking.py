@@ -1,6 +1,7 @@
 """Executions that work on the same postings never wait for each other in a circle."""
 
 import random
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -8,7 +9,7 @@ import psycopg
 from kernel.clock import utc_now
 from kernel.ids import new_id
 from store import postings
-from store.postings import Claim, Outcome
+from store.postings import Claim, Intent, Outcome
 from tests.support.world import ACTOR, World
 from workflows.states import PostingState
 
@@ -16,12 +17,17 @@ KEYS = [f"key-{number:05}" for number in range(5_000)]
 BUSY = KEYS[:12]
 
 
+def intents(keys: Sequence[str]) -> list[Intent]:
+    """The same record under each key."""
+    return [Intent(key, "same", "{}") for key in keys]
+
+
 def test_taking_over_and_confirming_the_same_records_does_not_deadlock(world: World) -> None:
     world.publish()
     run = world.start(file="x")
     first = Claim(run.id, "post", new_id(), "erp", "sandbox", "job_ledger")
     with world.deployment.database.transaction(ACTOR) as connection:
-        postings.claim_new(connection, first, dict.fromkeys(KEYS, "same"), utc_now())
+        postings.claim_intended(connection, first, intents(KEYS), utc_now())
     with psycopg.connect(world.owner_url) as owner:
         owner.execute("ANALYZE sluice.posting")  # so that few rows are updated in the order they are given
 
@@ -32,18 +38,18 @@ def test_taking_over_and_confirming_the_same_records_does_not_deadlock(world: Wo
             claim = Claim(run.id, "post", new_id(), "erp", "sandbox", "job_ledger")
             digests = dict.fromkeys(keys, "same")
             with world.deployment.database.transaction(ACTOR) as connection:
-                postings.claim_new(connection, claim, dict(sorted(digests.items())), utc_now())
+                postings.claim_intended(connection, claim, intents(keys), utc_now())
                 found = postings.lock_postings(connection, keys)
                 rows = [found[key] for key in keys if found[key].claim != claim.token]
                 postings.take_over(connection, claim, rows, digests, utc_now())
-            outcomes = [Outcome(key) for key in keys]
+            outcomes = [Outcome(key, claim.token) for key in keys]
             with world.deployment.database.transaction(ACTOR) as connection:
                 postings.lock_postings(connection, keys)
                 postings.move_postings(
-                    connection, claim.token, [PostingState.INTENDED], PostingState.SENT, outcomes, utc_now()
+                    connection, [PostingState.INTENDED], PostingState.SENT, outcomes, utc_now()
                 )
                 postings.move_postings(
-                    connection, claim.token, [PostingState.SENT], PostingState.INTENDED, outcomes, utc_now()
+                    connection, [PostingState.SENT], PostingState.INTENDED, outcomes, utc_now()
                 )
         return seed
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.posting import SETTLED_FATES, Fate
+from activities.fates import SETTLED_FATES, Fate
 from activities.totals import TotalsLine, prove_totals
 from kernel.errors import TotalsNotProved
 from store.runs import TaskRow

@@ -5,7 +5,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
-from activities.posting import idempotency_key
+from activities.claiming import idempotency_key
 from activities.work import Work
 from kernel.records import Record
 from workflows.model import Push

@@ -1,5 +1,6 @@
 """Create connectors and business object types."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from store.object_types import save_object_type as store_object_type
 from workflows.document import dotted
 from workflows.leaks import secret_literals
 from workflows.objects import ObjectType
+from workflows.version import canonical_json
 
 
 def save_connector(
@@ -38,12 +40,25 @@ def save_connector(
     }
     now = deployment.clock()
     with deployment.database.transaction(actor) as connection:
-        row, created = store_connector(connection, values, now)
+        row, before = store_connector(connection, values, now)
         audit.record(
             connection, stream="connectors", actor=actor, action="connector.saved", subject=key,
-            details={"system": system, "created": created}, now=now,
+            details=_changes(row, before), now=now,
         )  # fmt: skip
-    return row, created
+    return row, before is None
+
+
+def _changes(row: ConnectorRow, before: ConnectorRow | None) -> dict[str, Any]:
+    """Which settings and secrets are new, other or gone: their names, never their values."""
+    settings = _other(row.settings, before.settings if before else {})
+    secrets = _other(row.secrets, before.secrets if before else {})
+    return {"system": row.system, "created": before is None, "settings": settings, "secrets": secrets}
+
+
+def _other(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    return sorted(
+        name for name in {*now, *before} if name not in now or name not in before or now[name] != before[name]
+    )
 
 
 def _refuse_credentials(settings: Mapping[str, Any]) -> None:
@@ -59,10 +74,11 @@ def _refuse_credentials(settings: Mapping[str, Any]) -> None:
 def save_object_type(deployment: Deployment, name: str, schema: Mapping[str, Any], actor: str) -> None:
     """Create or replace a business object type. Raises `InvalidRequest` unless `schema` is a JSON Schema."""
     ObjectType(name, schema)
+    digest = hashlib.sha256(canonical_json(schema).encode()).hexdigest()
     now = deployment.clock()
     with deployment.database.transaction(actor) as connection:
         store_object_type(connection, name, schema, actor, now)
         audit.record(
             connection, stream="object-types", actor=actor, action="object_type.saved", subject=name,
-            details={}, now=now,
+            details={"sha256": digest}, now=now,
         )  # fmt: skip

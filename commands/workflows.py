@@ -27,11 +27,12 @@ def publish_workflow(deployment: Deployment, text: str, actor: str) -> tuple[Ver
     }
     now = deployment.clock()
     with deployment.database.transaction(actor) as connection:
-        version, made = publish(connection, workflow.workflow, workflow.name or workflow.workflow, new, now)
-        if made:
-            details = {"version": version.number, "hash": version.hash}
+        done = publish(connection, workflow.workflow, workflow.name or workflow.workflow, new, now)
+        version = done.version
+        if version.number != done.active_before:
             audit.record(
-                connection, stream="workflows", actor=actor, action="workflow.published",
-                subject=workflow.workflow, details=details, now=now,
+                connection, stream="workflows", actor=actor, subject=workflow.workflow, now=now,
+                action="workflow.published" if done.made else "workflow.activated",
+                details={"version": version.number, "hash": version.hash, "before": done.active_before},
             )  # fmt: skip
-    return version, made
+    return version, done.made

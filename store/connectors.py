@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.errors import NotFound
@@ -27,14 +27,18 @@ class ConnectorRow:
 
 def save_connector(
     connection: Connection, values: Mapping[str, Any], now: datetime
-) -> tuple[ConnectorRow, bool]:
-    """Create or replace a connector; returns it and whether it is new."""
-    known = connection.scalar(select(connector.c.key).where(connector.c.key == values["key"]))
+) -> tuple[ConnectorRow, ConnectorRow | None]:
+    """Create or replace a connector; returns it, and what it was before."""
+    # Two who save the same new connector must not both think that there was none.
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext(:key))"), {"key": f"connector:{values['key']}"}
+    )
+    known = connection.execute(select(connector).where(connector.c.key == values["key"])).first()
     statement = insert(connector).values(**values, created_at=now, updated_at=now)
     changed = {name: values[name] for name in ("system", "settings", "secrets")} | {"updated_at": now}
     statement = statement.on_conflict_do_update(index_elements=["key"], set_=changed)
     row = connection.execute(statement.returning(connector)).one()
-    return ConnectorRow(**row._mapping), known is None
+    return ConnectorRow(**row._mapping), ConnectorRow(**known._mapping) if known else None
 
 
 def get_connector(connection: Connection, key: str) -> ConnectorRow:

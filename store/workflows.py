@@ -44,12 +44,19 @@ def _version(row: Row[Any]) -> Version:
     return Version(**row._mapping)
 
 
-def publish(
-    connection: Connection, key: str, name: str, new: Mapping[str, Any], now: datetime
-) -> tuple[Version, bool]:
+@dataclass(frozen=True)
+class Published:
+    """What came of publishing: the version, whether it is new, and which was the active one before."""
+
+    version: Version
+    made: bool
+    active_before: int | None
+
+
+def publish(connection: Connection, key: str, name: str, new: Mapping[str, Any], now: datetime) -> Published:
     """Store a definition as the next version, and make it the active one; the same hash is stored once.
 
-    `new` has hash, definition, source, plan and published_by. Returns the version and whether it is new.
+    `new` has hash, definition, source, plan and published_by.
     """
     # Two publishers of the same workflow must not take the same number.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:key))"), {"key": f"workflow:{key}"})
@@ -58,6 +65,7 @@ def publish(
         select(table).where(table.c.workflow == key, table.c.hash == new["hash"])
     ).first()
     made = found is None
+    active = connection.scalar(select(workflow.c.active_version).where(workflow.c.key == key))
     highest = connection.scalar(select(func.max(table.c.number)).where(table.c.workflow == key)) or 0
     number = highest + 1 if found is None else found.number
     statement = insert(workflow).values(
@@ -68,7 +76,7 @@ def publish(
     if found is None:
         row = {"id": new_id(), "workflow": key, "number": number, "published_at": now, **new}
         found = connection.execute(table.insert().values(row).returning(table)).one()
-    return _version(found), made
+    return Published(_version(found), made, active)
 
 
 def active_version(connection: Connection, key: str) -> Version:

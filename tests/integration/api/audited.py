@@ -1,0 +1,63 @@
+"""A call for every endpoint that changes something, which succeeds. A new endpoint needs a line here.
+
+`CANARY` stands where values of records or settings stand: it must not come up in the audit trail.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import psycopg
+
+from store.runs import RunRow
+from tests.integration.api.test_api import example
+from tests.support.world import World
+from workflows.states import RunState
+
+CANARY = "c4n4ry"
+UNCHANGING = frozenset({"workflows_validate"})
+"""Endpoints that take a body but change nothing."""
+
+type Sample = Callable[[World], Mapping[str, Any]]
+"""Prepares the world, and gives the route, body, data and headers of the call."""
+
+
+def run_in(world: World, state: RunState) -> RunRow:
+    """A run in a state."""
+    world.publish()
+    run = world.start(file=CANARY)
+    with psycopg.connect(world.owner_url) as owner:
+        owner.execute("UPDATE sluice.workflow_run SET state = %s WHERE id = %s", [state, run.id])
+    return run
+
+
+def _given(**call: Any) -> Sample:
+    return lambda _world: call
+
+
+def _operated(state: RunState) -> Sample:
+    return lambda world: {"id": str(run_in(world, state).id), "body": {"reason": "because"}}
+
+
+def _started(world: World) -> Mapping[str, Any]:
+    world.publish()
+    return {"key": "labour-costs", "body": {"inputs": {"file": CANARY}}}
+
+
+SAMPLES: Mapping[str, Sample] = MappingProxyType(
+    {
+        "workflows_publish": _given(data=example().replace(b"2500.00", b"2600.00")),
+        "connectors_save": _given(
+            key="new",
+            body={"system": "files", "settings": {"container": CANARY}, "secrets": {"connection": CANARY}},
+        ),
+        "object_types_save": _given(name="new", body={"schema": {"const": CANARY}}),
+        "files_upload": _given(name="new.csv", data=CANARY.encode()),
+        "runs_start": _started,
+        "runs_cancel": _operated(RunState.PENDING),
+        "runs_pause": _operated(RunState.RUNNING),
+        "runs_resume": _operated(RunState.SUSPENDED),
+        "runs_retry": _operated(RunState.FAILED),
+        "runs_replay": _operated(RunState.SUCCEEDED),
+    }
+)

@@ -1,0 +1,47 @@
+"""What a forecast needs to know of a run, as it is at one moment."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select
+
+from store.runs import RunRow, TaskRow, get_run, get_tasks
+from store.tables import dead_letter, posting
+from store.workflows import Version, version_by_id
+from workflows.states import PostingState
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run with its version, its tasks, and by step key: how many of its postings are in which state, and
+    how many of its dead letters another run has taken up."""
+
+    run: RunRow
+    version: Version
+    tasks: list[TaskRow]
+    postings: Mapping[str, Counter[PostingState]]
+    repaired: Mapping[str, int]
+
+
+def known_of(connection: Connection, run_id: UUID) -> Known:
+    """All of it; counts fit together when the transaction is frozen. `NotFound` when there is no such run."""
+    run = get_run(connection, run_id)
+    version, tasks = version_by_id(connection, run.version_id), get_tasks(connection, run_id)
+    return Known(run, version, tasks, _postings(connection, run_id), _repaired(connection, run_id))
+
+
+def _postings(connection: Connection, run_id: UUID) -> dict[str, Counter[PostingState]]:
+    columns = (posting.c.step_key, posting.c.state)
+    query = select(*columns, func.count()).where(posting.c.run_id == run_id).group_by(*columns)
+    found: dict[str, Counter[PostingState]] = {}
+    for step_key, state, count in connection.execute(query):
+        found.setdefault(step_key, Counter())[PostingState(state)] = count
+    return found
+
+
+def _repaired(connection: Connection, run_id: UUID) -> dict[str, int]:
+    taken = (dead_letter.c.run_id == run_id) & dead_letter.c.retry_run.is_not(None)
+    query = select(dead_letter.c.step_key, func.count()).where(taken).group_by(dead_letter.c.step_key)
+    return {step_key: count for step_key, count in connection.execute(query)}  # noqa: C416 - typed rows

@@ -1,0 +1,44 @@
+"""What operators do to runs, as compare-and-set changes of a run row that the caller has locked."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from store.runs import RunRow, get_run
+from store.tables import workflow_run
+from workflows.states import RunState
+
+_run = workflow_run.c
+
+
+def lock_run(connection: Connection, run_id: UUID) -> RunRow:
+    """The run, which nobody else changes until this transaction ends. `NotFound` when there is none.
+
+    Executions that work on it only read that they may; they wait for a moment before their next effect.
+    """
+    connection.execute(select(_run.id).where(_run.id == run_id).with_for_update(key_share=True))
+    return get_run(connection, run_id)
+
+
+def ask(connection: Connection, run: RunRow, requested: str | None) -> bool:
+    """Write down what is wanted of the run's execution; `None` withdraws it. Not a state change."""
+    return _changed(connection, run, requested=requested)
+
+
+def begin_again(connection: Connection, run: RunRow, deadline_at: datetime | None, now: datetime) -> bool:
+    """FAILED becomes RUNNING with the next execution, which begins at the first segment."""
+    values = {
+        "state": RunState.RUNNING,
+        "execution": run.execution + 1,
+        "segment": 0,
+        "deadline_at": deadline_at,
+    }
+    fresh = {"recoveries": 0, "starts": 0, "heartbeat_at": now, "wake_at": None, "purged_at": None}
+    undone = {"requested": None, "failure": None, "finished_at": None, "totals": None}
+    return _changed(connection, run, **values, **fresh, **undone)
+
+
+def _changed(connection: Connection, run: RunRow, **values: object) -> bool:
+    same = (_run.id == run.id) & (_run.state == run.state) & (_run.execution == run.execution)
+    return connection.execute(workflow_run.update().where(same).values(values)).rowcount == 1

@@ -143,6 +143,17 @@ class MethodNotAllowed(CallerError):
 
     code = "method_not_allowed"
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        allowed: Sequence[str] = (),
+        faults: Sequence[Fault] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, faults=faults, retry_after=retry_after)
+        self.allowed = tuple(allowed)
+
 
 class Conflict(CallerError):
     """It exists already, is in another state, or was changed meanwhile."""

@@ -9,12 +9,19 @@ from commands.deployment import Deployment
 from commands.orchestrations import DurableOrchestrations
 from commands.purging import sweep_leftovers
 from commands.recovery import sweep_runs
-from triggers import connectors, health, runs, workflows
+from triggers import audit, connectors, health, operating, runs, workflows
 from triggers.fallback import METHODS, fallback_endpoint
 from triggers.http import Endpoint, Request, answer
 from triggers.openapi import openapi_endpoint
 
-ENDPOINTS = (*workflows.ENDPOINTS, *connectors.ENDPOINTS, *runs.ENDPOINTS, *health.ENDPOINTS)
+ENDPOINTS = (
+    *workflows.ENDPOINTS,
+    *connectors.ENDPOINTS,
+    *runs.ENDPOINTS,
+    *operating.ENDPOINTS,
+    *audit.ENDPOINTS,
+    *health.ENDPOINTS,
+)
 PRINCIPAL_HEADER = "X-MS-CLIENT-PRINCIPAL-NAME"
 KEY_HOLDER = "function-key"
 

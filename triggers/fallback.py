@@ -7,7 +7,7 @@ from kernel.errors import MethodNotAllowed, NotFound
 from triggers.http import Answer, Endpoint, Request
 from triggers.views import View
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def fallback_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
@@ -17,10 +17,12 @@ def fallback_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
     def refuse(request: Request) -> Answer:
         path = request.path("path")
         allowed = sorted({method for method, pattern in patterns if pattern.fullmatch(path)})
+        offered = (*allowed, "OPTIONS")
+        if allowed and request.http.method == "OPTIONS":
+            return Answer(None, 204, {"Allow": ", ".join(offered)})
         if allowed:
-            raise MethodNotAllowed(
-                f"/api/{path} does not take {request.http.method}; use {' or '.join(allowed)}."
-            )
+            said = f"/api/{path} does not take {request.http.method}; use {' or '.join(allowed)}."
+            raise MethodNotAllowed(said, allowed=offered)
         raise NotFound(f"There is nothing at /api/{path}; /api/openapi.json lists what there is.")
 
     return Endpoint("not_found", "GET", "{*path}", "Everything else", refuse, View)

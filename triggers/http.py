@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 1_000_000
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+MAX_KEY = 200
 _LIMIT = re.compile(r"[0-9]{1,4}")
 
 STATUSES: Mapping[type[SluiceError], int] = {
@@ -70,6 +71,14 @@ class Request:
         """A header, or `None`."""
         value: str | None = self.http.headers.get(name)
         return None if value is None else storable(value, name)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The caller's name for this one request, or `None`."""
+        key = self.header("Idempotency-Key")
+        if key is not None and not 0 < len(key) <= MAX_KEY:
+            raise InvalidRequest(f"The Idempotency-Key must have 1 to {MAX_KEY} characters.")
+        return key
 
     @cached_property
     def limit(self) -> int:
@@ -141,6 +150,8 @@ class Endpoint:
     status: int = 200
     also: tuple[int, ...] = ()
     """Other statuses with the same answer."""
+    previews: type[BaseModel] | None = None
+    """What it gives with status 200 when it is only asked what it would do."""
     anonymous: bool = False
 
 
@@ -185,6 +196,8 @@ def problem(error: SluiceError, status: int, trace: str) -> func.HttpResponse:
         "trace_id": trace,
     }
     headers = {"X-Request-Id": trace, "Cache-Control": "no-store"}
+    if isinstance(error, errors.MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)  # RFC 9110, section 15.5.6
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return func.HttpResponse(

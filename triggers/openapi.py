@@ -56,18 +56,20 @@ def openapi_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
 
 def _models(endpoint: Endpoint) -> list[type[BaseModel]]:
     taken = [endpoint.takes] if isinstance(endpoint.takes, type) else []
-    return [*taken, endpoint.gives]
+    return [*taken, endpoint.gives, *([endpoint.previews] if endpoint.previews else [])]
 
 
 def _operation(endpoint: Endpoint, refs: Any) -> dict[str, Any]:
-    given = {"application/json": {"schema": refs[(endpoint.gives, "serialization")]}}
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "parameters": _parameters(endpoint),
         "responses": {
             **{
-                str(status): {"description": HTTPStatus(status).phrase, "content": given}
+                str(status): {
+                    "description": HTTPStatus(status).phrase,
+                    "content": {"application/json": {"schema": _given(endpoint, status, refs)}},
+                }
                 for status in (endpoint.status, *endpoint.also)
             },
             "default": _PROBLEM,
@@ -82,6 +84,13 @@ def _operation(endpoint: Endpoint, refs: Any) -> dict[str, Any]:
     if endpoint.anonymous:
         operation["security"] = []
     return operation
+
+
+def _given(endpoint: Endpoint, status: int, refs: Any) -> dict[str, Any]:
+    given: dict[str, Any] = refs[(endpoint.gives, "serialization")]
+    if endpoint.previews is None or status != HTTPStatus.OK:
+        return given
+    return {"anyOf": [refs[(endpoint.previews, "serialization")], given]}
 
 
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -13,15 +13,12 @@ from triggers.http import Answer, Endpoint, Request
 from triggers.views import DeadLetterView, Page, RunDetailView, RunView, StartRun
 from workflows.states import RunState
 
-_MAX_KEY = 200
 _FOREIGN_CURSOR = "The cursor is not one of ours; start again without it."
 
 
 def start(request: Request) -> Answer:
     """Start a run; the same `Idempotency-Key` with the same request answers with the first run."""
-    given, key = request.body(StartRun), request.header("Idempotency-Key")
-    if key is not None and not 0 < len(key) <= _MAX_KEY:
-        raise InvalidRequest(f"The Idempotency-Key must have 1 to {_MAX_KEY} characters.")
+    given = request.body(StartRun)
     row, created = start_run(
         request.deployment,
         request.path("key"),
@@ -29,7 +26,7 @@ def start(request: Request) -> Answer:
         given.reason,
         request.actor,
         request.orchestrations,
-        key,
+        request.idempotency_key,
     )
     headers = {"Location": f"/api/runs/{row.id}", "Retry-After": "1"}
     if not created:

@@ -12,6 +12,7 @@ from store.dead_letters import DeadLetter
 from store.runs import RunRow, TaskRow
 from store.workflows import Version, WorkflowRow
 from triggers.bodies import Body
+from workflows.actions import Action, possible_actions
 
 
 class View(BaseModel):
@@ -149,6 +150,17 @@ class FailureView(View):
     faults: list[FaultView] = Field(default_factory=list)
 
 
+class AttemptView(View):
+    """One attempt at a step that failed. `wait_seconds` is how long the next one waited, if there was one."""
+
+    execution: int
+    number: int
+    ended_at: datetime
+    code: str
+    message: str
+    wait_seconds: float | None
+
+
 class TaskView(View):
     """One step of a run. `measures` are per measure; numbers that are not whole are decimal strings."""
 
@@ -161,6 +173,7 @@ class TaskView(View):
     counts: dict[str, int]
     measures: dict[str, Any]
     failure: FailureView | None
+    attempts: list[AttemptView]
 
     @classmethod
     def of(cls, row: TaskRow) -> "TaskView":
@@ -175,6 +188,7 @@ class TaskView(View):
             counts=dict(row.counts or {}),
             measures=dict(row.measures or {}),
             failure=_failure(row.failure),
+            attempts=[AttemptView.model_validate(attempt) for attempt in row.attempts],
         )
 
 
@@ -192,7 +206,8 @@ class TotalsView(View):
 
 
 class RunView(View):
-    """One run."""
+    """One run. `requested` is what an operator has asked for and has not happened yet; `actions` are what one
+    can do with it now."""
 
     id: UUID
     workflow: str
@@ -207,22 +222,33 @@ class RunView(View):
     finished_at: datetime | None
     failure: FailureView | None
     totals: list[TotalsView] | None
+    requested: str | None
+    execution: int
+    replay_of: UUID | None
+    repair_of: UUID | None
+    actions: list[Action]
 
     @classmethod
     def of(cls, row: RunRow) -> "RunView":
         """The view of a row."""
-        return cls.model_validate({**vars(row), "failure": _failure(row.failure)})
+        actions = possible_actions(row.state, row.requested)
+        return cls.model_validate({**vars(row), "failure": _failure(row.failure), "actions": actions})
 
 
 class RunDetailView(RunView):
-    """One run with its tasks."""
+    """One run with its tasks. `wake_at` is until when it waits before it tries again, `deadline_at` when it
+    has to be over."""
+
+    wake_at: datetime | None
+    deadline_at: datetime | None
 
     tasks: list[TaskView] = Field(default_factory=list)
 
     @classmethod
     def with_tasks(cls, row: RunRow, tasks: list[TaskRow]) -> "RunDetailView":
         """The view of a run and its tasks."""
-        return cls(**RunView.of(row).model_dump(), tasks=[TaskView.of(task) for task in tasks])
+        times = {"wake_at": row.wake_at, "deadline_at": row.deadline_at}
+        return cls(**RunView.of(row).model_dump(), **times, tasks=[TaskView.of(task) for task in tasks])
 
 
 class DeadLetterView(View):

@@ -1,6 +1,9 @@
 """How a run ends or stops: totals proved, failed, cancelled or paused."""
 
+from collections.abc import Callable
 from typing import Any
+
+from sqlalchemy import Connection
 
 from activities.contract import Next, Outcome
 from activities.dead_letters import SHOWN_FAULTS
@@ -13,32 +16,39 @@ from store.runs import RunRow, Signal
 from workflows.model import Workflow
 from workflows.states import TERMINAL_RUN_STATES, RunState, TaskState
 
+type _Settle = Callable[[Connection], tuple[RunState, dict[str, Any]]]
+"""Says how a run ends: its state, and failure or totals."""
+
 
 def finish_run(services: Services, run: RunRow, workflow: Workflow, segment: int) -> Outcome:
     """Skip what was not run, prove the totals, and end SUCCEEDED; or FAILED when they do not balance."""
-    now = services.clock()
-    with services.database.transaction(ENGINE) as connection:
-        if runs.signal(connection, run.id, run.execution, now) is not Signal.OVERTAKEN:
-            runs.finish_tasks(connection, run.id, TaskState.SKIPPED, now)
+
+    def settle(connection: Connection) -> tuple[RunState, dict[str, Any]]:
+        signal = runs.signal(connection, run.id, run.execution, services.clock(), alone=True)
+        if signal is not Signal.OVERTAKEN:
+            runs.finish_tasks(connection, run.id, TaskState.SKIPPED, services.clock())
         tasks = runs.get_tasks(connection, run.id)
         confirmed = postings.confirmed_by_step(connection, run.id)
-    try:
-        totals = [line.to_dict() for line in prove_totals(workflow, tasks, confirmed)]
-    except TotalsNotProved as exc:
-        return _end(services, run, RunState.FAILED, segment, failure=failure_of(None, exc))
-    return _end(services, run, RunState.SUCCEEDED, segment, totals=totals)
+        try:
+            totals = [line.to_dict() for line in prove_totals(workflow, tasks, confirmed)]
+        except TotalsNotProved as exc:
+            return RunState.FAILED, {"failure": failure_of(None, exc)}
+        return RunState.SUCCEEDED, {"totals": totals}
+
+    return _end(services, run, segment, settle)
 
 
 def fail_run(
     services: Services, run: RunRow, step_key: str | None, error: SluiceError, segment: int
 ) -> Outcome:
     """End the run FAILED at a step (if it was one), with its redacted error."""
-    return _end(services, run, RunState.FAILED, segment, failure=failure_of(step_key, error))
+    failure = failure_of(step_key, error)
+    return _end(services, run, segment, lambda _connection: (RunState.FAILED, {"failure": failure}))
 
 
 def cancel_run(services: Services, run: RunRow, segment: int) -> Outcome:
     """End the run CANCELLED, as an operator has asked. What was not sent is held."""
-    return _end(services, run, RunState.CANCELLED, segment)
+    return _end(services, run, segment, lambda _connection: (RunState.CANCELLED, {}))
 
 
 def suspend_run(services: Services, run: RunRow, segment: int) -> Outcome:
@@ -59,11 +69,13 @@ def failure_of(step_key: str | None, error: SluiceError) -> dict[str, Any]:
     return {"step": step_key, "code": error.code, "message": error.message, "faults": faults}
 
 
-def _end(services: Services, run: RunRow, state: RunState, segment: int, **values: Any) -> Outcome:
+def _end(services: Services, run: RunRow, segment: int, settle: _Settle) -> Outcome:
+    """End the run as `settle` says, in one transaction with what it finds."""
     with services.database.transaction(ENGINE) as connection:
-        now = services.clock()
-        if not end_run(connection, run.id, run.execution, state, ENGINE, now, **values):
+        state, values = settle(connection)
+        had_context = runs.context_key(connection, run.id) is not None
+        if not end_run(connection, run.id, run.execution, state, ENGINE, services.clock(), **values):
             state = runs.get_run(connection, run.id).state
-    if state in TERMINAL_RUN_STATES:
+    if had_context and state in TERMINAL_RUN_STATES:
         services.contexts.destroy(run.id)
     return Outcome(Next.ENDED, segment, state=state)

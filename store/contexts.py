@@ -45,9 +45,11 @@ class ContextStore:
 
     def load(self, database: Database, run: RunRow, segment: int) -> dict[str, StepOutput]:
         """What the segment before `segment` left; empty when it left nothing."""
+        if segment == 0:
+            return {}
         with database.reading() as connection:
             key = context_key(connection, run.id)
-        if segment == 0 or key is None:
+        if key is None:
             return {}
         name = _name(run.id, run.context_execution, segment - 1)
         try:

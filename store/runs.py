@@ -147,11 +147,16 @@ class Signal(StrEnum):
     """The run should be over by now."""
 
 
-def signal(connection: Connection, run_id: UUID, execution: int, now: datetime) -> Signal:
-    """What the run says. It stays true until this transaction ends: the row is locked against changes."""
+def signal(
+    connection: Connection, run_id: UUID, execution: int, now: datetime, *, alone: bool = False
+) -> Signal:
+    """What the run says. It stays true until this transaction ends: the row is locked against changes.
+
+    Who is going to change the run itself asks `alone`, or two of them would wait for each other.
+    """
     names = ("state", "execution", "requested", "deadline_at")
     query = select(*(workflow_run.c[name] for name in names)).where(workflow_run.c.id == run_id)
-    row = connection.execute(query.with_for_update(read=True)).one()
+    row = connection.execute(query.with_for_update(read=not alone)).one()
     if row.state != RunState.RUNNING or row.execution != execution:
         return Signal.OVERTAKEN
     if row.requested:

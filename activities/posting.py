@@ -159,8 +159,11 @@ class Batch:
         outgoing = [
             Outgoing(key, {name: self.records[key][name] for name in self.columns}) for key in current.keys
         ]
+        sensitive = self.work.source(self.push.records).sensitive
+        self.work.hearing.hand([self.records[key] for key in current.keys], sensitive)
         try:
-            return self.adapter.push(self.push.operation, self.work.parameters(self.push), outgoing)
+            results = self.adapter.push(self.push.operation, self.work.parameters(self.push), outgoing)
+            return self.work.hearing.results(results)
         except InDoubt as exc:
             if self.operation.idempotency is Idempotency.NONE:
                 return []

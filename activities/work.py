@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from activities.hearing import Hearing
 from activities.services import Services
 from adapters.contract import Adapter, Connector
 from kernel.errors import InternalError, InvalidData, TimedOut
@@ -44,6 +45,7 @@ class Work:
     context: PipelineContext
     token: UUID
     deadline: datetime | None = None
+    hearing: Hearing = field(default_factory=Hearing)
 
     def check_time(self) -> None:
         """Raise `TimedOut` when the step should be over."""
@@ -99,13 +101,14 @@ class Work:
 
     @contextmanager
     def adapter(self, call: Call) -> Iterator[Adapter]:
-        """The adapter of the call's connector, closed at the end."""
+        """The adapter of the call's connector, closed at the end. What it says is cleaned; see `hearing`."""
         with self.services.database.reading() as connection:
             row = get_connector(connection, call.connector)
         connector = Connector(row.key, row.system, row.settings, row.secrets, self.services.environment)
         adapter = self.services.adapter(connector)
         try:
-            yield adapter
+            with self.hearing.of(adapter):
+                yield adapter
         finally:
             adapter.close()
 

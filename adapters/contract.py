@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kernel.errors import InvalidRequest
 from kernel.records import Column, Record, Records
-from kernel.secrets import CredentialProvider
+from kernel.secrets import CredentialProvider, Witness
 from kernel.verbs import Verb
 
 
@@ -117,7 +117,7 @@ class Adapter(ABC):
 
     def __init__(self, connector: Connector, credentials: CredentialProvider) -> None:
         self.connector = connector
-        self.credentials = credentials
+        self.credentials = Witness(credentials)
 
     @classmethod
     @abstractmethod
@@ -164,6 +164,10 @@ class Adapter(ABC):
     @abstractmethod
     def check(self) -> CheckResult:
         """Try the connection and the permissions it needs. Never raises for an unreachable system."""
+
+    def revealed(self) -> list[str]:
+        """Every credential that the system may have seen and could repeat in its texts."""
+        return self.credentials.revealed()
 
     def close(self) -> None:
         """Release connections."""

@@ -43,3 +43,25 @@ class CredentialProvider(Protocol):
         Raises `kernel.errors.AuthenticationFailed` when there is none of that name.
         """
         ...
+
+
+class Witness:
+    """A provider that remembers what it gave, so that it can be found in texts in which it must not be."""
+
+    def __init__(self, provider: CredentialProvider) -> None:
+        self._provider = provider
+        self._given: list[Secret] = []
+
+    def secret(self, name: str) -> Secret:
+        """The provider's secret; raises as the provider does."""
+        secret = self._provider.secret(name)
+        if secret not in self._given:
+            self._given.append(secret)
+        return secret
+
+    def revealed(self) -> list[str]:
+        """The values of all secrets it gave."""
+        return [secret.reveal() for secret in self._given]
+
+    def __repr__(self) -> str:
+        return f"Witness({self._provider!r})"

@@ -17,6 +17,7 @@ def fetch(work: Work, call: Fetch) -> Result:
             work.check_time()
             if records is None:
                 records = Records(page.columns)
+                work.hearing.hand(records.rows, work.step.sensitive)
             records.extend(page.rows)
         if records is None:
             records = Records(_columns(work, call, adapter))

@@ -84,6 +84,11 @@ class RestAdapter(Adapter):
 
         return check(self._http)
 
+    def revealed(self) -> list[str]:
+        """The credentials with what was made of them: header values and tokens."""
+        http = self.__dict__.get("_http")
+        return [*super().revealed(), *(http.revealed() if http is not None else ())]
+
     def close(self) -> None:
         """Release the connections, if any were opened."""
         http = self.__dict__.pop("_http", None)

@@ -89,9 +89,13 @@ class Http:
         except NotJson:
             return Complaint("")
 
+    def revealed(self) -> list[str]:
+        """Every form in which the system could repeat the credentials."""
+        return self._sign_in.revealed()
+
     def fit(self, text: str, values: Mapping[str, Value] | None = None) -> str:
         """A text of the system's, fit to be shown."""
-        return scrubbed(text, self._sign_in.revealed(), values)
+        return scrubbed(text, self.revealed(), values)
 
     def close(self) -> None:
         """Release the connections."""

@@ -33,11 +33,13 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
     database = Database(settings.database_url, settings.database_pool_size)
     blobs = Blobs(settings.storage_connection)
     engine = SqlEngine()
+    envelope = Envelope(base64.b64decode(settings.key_encryption_key.reveal()))
     application = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
-    application.register_functions(activity_blueprint(_services(settings, database, blobs, engine)))
+    application.register_functions(activity_blueprint(_services(settings, database, blobs, envelope, engine)))
     application.register_functions(orchestrator_blueprint())
     deployment = Deployment(
-        database, blobs, engine, _operations, utc_now, settings.environment, settings.max_upload_bytes,
+        database, blobs, envelope, engine, _operations, utc_now, settings.environment,
+        settings.max_upload_bytes,
         OpenTelemetryMetrics(),
         RecoveryPolicy(settings.max_recoveries, settings.silent_after, settings.history_kept),
     )  # fmt: skip
@@ -53,8 +55,9 @@ def _operations(
     return describe(Connector(key, system, settings, secrets))
 
 
-def _services(settings: Settings, database: Database, blobs: Blobs, engine: SqlEngine) -> Services:
-    envelope = Envelope(base64.b64decode(settings.key_encryption_key.reveal()))
+def _services(
+    settings: Settings, database: Database, blobs: Blobs, envelope: Envelope, engine: SqlEngine
+) -> Services:
     vault = FileVault(settings.secrets_file)
     adapter = partial(get_adapter, environment=settings.environment, credentials=vault)
     contexts = ContextStore(blobs, envelope)

@@ -1,17 +1,19 @@
 """Record-level rejects: kept sealed with their reason, or failing the step, as it declares."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from activities.interruption import check_current
+from activities.sensitivity import visible
 from activities.services import ENGINE
 from activities.work import Work
 from kernel.errors import Fault, InvalidData
-from kernel.records import Record
-from kernel.redaction import redact_fault, redact_record
+from kernel.records import Column, Record
+from kernel.redaction import redact_fault
 from store.dead_letters import NewDeadLetter, keep
-from workflows.rows import digest, plain
+from store.letter_payloads import Payload, seal
+from workflows.rows import digest
 
 SHOWN_FAULTS = 20
 
@@ -41,26 +43,30 @@ def check_rejects(work: Work, rejected: Sequence[Rejected], sensitive: frozenset
     )
 
 
-def keep_rejected(work: Work, rejected: Sequence[Rejected], sensitive: frozenset[str]) -> None:
-    """Keep rejected records as dead letters; a record of the same step is kept once however often it runs.
+def keep_rejected(
+    work: Work, rejected: Sequence[Rejected], columns: tuple[Column, ...], sensitive: frozenset[str]
+) -> None:
+    """Keep rejected records as dead letters, and close those that an earlier time of the step had kept of
+    records that now go on. A record of the same step is kept once however often it runs.
 
     Equal records are told apart by their number: each is one that did not go on.
     """
-    if not rejected:
+    if work.step.rejects != "dead_letter":
         return
     seen: Counter[str] = Counter()
     letters = []
     for one in rejected:
         identity = digest(one.record)
-        letters.append(_letter(work, one, sensitive, f"{identity}:{seen[identity]}"))
+        letters.append(_letter(work, one, columns, sensitive, f"{identity}:{seen[identity]}"))
         seen[identity] += 1
     with work.services.database.transaction(ENGINE) as connection:
+        check_current(connection, work.services, work.run)
         keep(connection, work.run.id, work.step.key, letters, work.services.clock())
 
 
-def _letter(work: Work, one: Rejected, sensitive: frozenset[str], identity: str) -> NewDeadLetter:
+def _letter(
+    work: Work, one: Rejected, columns: tuple[Column, ...], sensitive: frozenset[str], identity: str
+) -> NewDeadLetter:
     faults = [redact_fault(fault, sensitive).to_dict() for fault in one.faults]
-    shown = redact_record({name: plain(value) for name, value in one.record.items()}, sensitive)
-    payload = json.dumps(one.record, default=plain, ensure_ascii=False).encode()
-    sealed = work.services.envelope.seal_alone(payload, f"dead letter of {work.run.id}")
-    return NewDeadLetter(identity, one.reason, faults, shown, sealed)
+    sealed = seal(work.services.envelope, Payload(columns, one.record, sensitive), work.run.id)
+    return NewDeadLetter(identity, one.reason, faults, visible(one.record, sensitive), sealed)

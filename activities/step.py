@@ -9,6 +9,7 @@ from uuid import UUID
 
 from activities.beginning import Begun
 from activities.interruption import Interrupted, check_current, check_going
+from activities.repairing import repaired
 from activities.retrying import retry_delay
 from activities.services import ENGINE, Services
 from activities.verbs.fetch import fetch, lookup
@@ -91,7 +92,7 @@ def run_step(
             task = runs.get_task(connection, begun.run.id, step.key)
     with _failing(work, task):
         work.check_time()
-        result = EXECUTORS[step.verb](work, getattr(step, step.verb))
+        result = repaired(work) or EXECUTORS[step.verb](work, getattr(step, step.verb))
     if not result.unfinished:
         _succeeded(work, result)
     return result

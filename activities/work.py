@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from adapters.contract import Adapter, Connector
 from kernel.errors import InternalError, InvalidData, TimedOut
 from kernel.records import Records
 from store.connectors import get_connector
+from store.dead_letters import repaired_step
 from store.runs import RunRow
 from workflows.context import PipelineContext, StepOutput
 from workflows.expressions import fill
@@ -46,6 +48,18 @@ class Work:
     token: UUID
     deadline: datetime | None = None
     hearing: Hearing = field(default_factory=Hearing)
+
+    @cached_property
+    def replaced(self) -> str | None:
+        """In a run that repairs dead letters: the step whose output they stand for. `InvalidData` when there
+        are none of this run any more."""
+        if self.run.repair_of is None:
+            return None
+        with self.services.database.reading() as connection:
+            rejecting = repaired_step(connection, self.run.id)
+        if rejecting is None:
+            raise InvalidData("The dead letters of this run were taken up by another run; look at that one.")
+        return self.workflow.step(rejecting).rejecting
 
     def check_time(self) -> None:
         """Raise `TimedOut` when the step should be over."""

@@ -11,6 +11,7 @@ from kernel.errors import CallerError
 from store.blobs import Blobs
 from store.connectors import ConnectorRow, list_connectors
 from store.database import Database
+from store.envelope import Envelope
 from store.object_types import object_types
 from workflows.catalogue import OperationInfo
 from workflows.sql import SqlEngine
@@ -38,6 +39,7 @@ class Deployment:
 
     database: Database
     blobs: Blobs
+    envelope: Envelope
     engine: SqlEngine
     describe: Describe
     clock: Clock

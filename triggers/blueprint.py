@@ -9,7 +9,7 @@ from commands.deployment import Deployment
 from commands.orchestrations import DurableOrchestrations
 from commands.purging import sweep_leftovers
 from commands.recovery import sweep_runs
-from triggers import audit, connectors, health, operating, runs, workflows
+from triggers import audit, connectors, dead_letters, health, operating, postings, runs, workflows
 from triggers.fallback import METHODS, fallback_endpoint
 from triggers.http import Endpoint, Request, answer
 from triggers.openapi import openapi_endpoint
@@ -19,6 +19,8 @@ ENDPOINTS = (
     *connectors.ENDPOINTS,
     *runs.ENDPOINTS,
     *operating.ENDPOINTS,
+    *postings.ENDPOINTS,
+    *dead_letters.ENDPOINTS,
     *audit.ENDPOINTS,
     *health.ENDPOINTS,
 )

@@ -141,6 +141,11 @@ class Step(Part):
         """The connector call, for verbs that reach a system."""
         return self.fetch or self.lookup or self.push
 
+    @property
+    def rejecting(self) -> str:
+        """Key of the step whose records this one rejects: its own, or those that it writes."""
+        return self.push.records if self.push else self.key
+
 
 STEP_VERBS = (Verb.FETCH, Verb.LOOKUP, Verb.TRANSFORM, Verb.LOGIC_GATE, Verb.GOVERN, Verb.PUSH)
 

@@ -161,7 +161,7 @@ class _Pushing:
     def _finished(self) -> Result:
         rejected = [*self._refused(), *self.unkeyed]
         check_rejects(self.work, rejected, self.source.sensitive)
-        keep_rejected(self.work, rejected, self.source.sensitive)
+        keep_rejected(self.work, rejected, self.source.records.columns, self.source.sensitive)
         counts = self._counts()
         if held := counts[Fate.HELD]:
             raise InDoubt(

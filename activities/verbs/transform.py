@@ -20,12 +20,17 @@ def transform(work: Work, select: Transform) -> Result:
     records = engine.run(select.sql, tables(sources))
     texts = {column.name: column.kind in TEXTS for column in records.columns}
     sensitive = hidden_columns(sources.values(), texts).union(work.step.sensitive)
+    return accepted(work, records, sensitive)
+
+
+def accepted(work: Work, records: Records, sensitive: frozenset[str]) -> Result:
+    """The records as the step's output: those that meet its object type, measured; the others set aside."""
     if not work.step.emits:
         return measured(work, records, sensitive)
-    accepted, rejected = _checked(records, _object_type(work, work.step.emits))
+    good, rejected = _checked(records, _object_type(work, work.step.emits))
     check_rejects(work, rejected, sensitive)
-    result = measured(work, accepted, sensitive, Records(records.columns, [one.record for one in rejected]))
-    keep_rejected(work, rejected, sensitive)
+    result = measured(work, good, sensitive, Records(records.columns, [one.record for one in rejected]))
+    keep_rejected(work, rejected, records.columns, sensitive)
     return result
 
 

@@ -279,7 +279,9 @@ def make_world(app_url: str, owner_url: str, erp_url: str, storage: str) -> Worl
     services = Services(
         database, blobs, ContextStore(blobs, envelope), envelope, engine, adapter, clock, "sandbox"
     )
-    deployment = Deployment(database, blobs, engine, _operations, clock, "sandbox", 1_000_000, Counted())
+    deployment = Deployment(
+        database, blobs, envelope, engine, _operations, clock, "sandbox", 1_000_000, Counted()
+    )
     world = World(deployment, services, erp_url, owner_url.replace("+psycopg", ""))
     _register(world, address)
     return world

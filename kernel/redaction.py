@@ -7,6 +7,7 @@ must not be in them.
 import base64
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
@@ -55,7 +56,7 @@ class Scrubber:
             (form for form in forms if len(form) >= _SHORTEST_INSIDE), key=len, reverse=True
         )
         words = {form for value in values for form in _value_forms(value)}
-        self._words = {word.casefold() for word in words | forms if len(word) >= _SHORTEST}
+        self._words = [(word.casefold(), word) for word in words | forms if len(word) >= _SHORTEST]
 
     def text(self, text: str) -> str:
         """The text without what must not be in it."""
@@ -63,7 +64,7 @@ class Scrubber:
             text = text.replace(form, REDACTED)
         text = _SCHEME.sub(rf"\1 {REDACTED}", text)
         folded = text.casefold()
-        found = sorted((word for word in self._words if word in folded), key=len, reverse=True)
+        found = sorted((word for fold, word in self._words if fold in folded), key=len, reverse=True)
         if not found:
             return text
         words = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, found))})(?!\w)", re.IGNORECASE)
@@ -98,6 +99,7 @@ def _value_forms(value: Any) -> Iterator[str]:
     yield str(value)
     if isinstance(value, str):
         yield from (value.strip(), json.dumps(value)[1:-1])
+        yield from (unicodedata.normalize(form, value) for form in ("NFC", "NFD"))
     elif isinstance(value, Decimal):
         yield from (format(value, "f"), format(value.normalize(), "f"), f"{value:,f}")
     elif isinstance(value, int):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from kernel.secrets import Secret
+from kernel.secrets import Secret, Witness
+from tests.support.adapters import Vault
 
 CANARY = "canary-7f3a"
 
@@ -48,3 +49,12 @@ def test_equal_values_are_equal_secrets_and_nothing_else_is() -> None:
 
 def test_secrets_do_not_meet_in_a_set() -> None:
     assert len({Secret(CANARY), Secret(CANARY)}) == 2
+
+
+def test_a_witness_knows_what_was_given_once_each_and_shows_it_only_when_asked() -> None:
+    witness = Witness(Vault({"one": CANARY, "two": "other", "unused": "never"}))
+    assert witness.revealed() == []
+    given = [witness.secret(name).reveal() for name in ("one", "two", "one")]
+    assert given == [CANARY, "other", CANARY]
+    assert witness.revealed() == [CANARY, "other"]
+    assert CANARY not in f"{witness} {witness!r}"

@@ -8,17 +8,19 @@ import pytest
 
 from localhost.services import databases
 from localhost.services.stack import Stack
+from tests.faults.books import Books
 from tests.faults.deployment import Deployment, Places
 from tests.faults.tally import Tally
-from tests.integration.conftest import erp_template, erp_url, migrated, template, world
+from tests.integration.conftest import erp_template, migrated, template
 from tests.support.adapter_fixtures import erp_server
 from tests.support.erp_server.client import ErpServer
-from tests.support.services import Database
+from tests.support.services import Database, fresh_database
+from tests.support.world import closing, make_world
 
-__all__ = ["erp_server", "erp_template", "erp_url", "migrated", "template", "world"]
+__all__ = ["erp_server", "erp_template", "migrated", "template"]
 
-KILLS = 10
-OUTAGE_SECONDS = 3.0
+KILLS = 6
+OUTAGE_SECONDS = 2.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +62,28 @@ def erp(erp_server: ErpServer) -> ErpServer:
     """The module's ERP, free of faults."""
     erp_server.control(clear_faults=True, required={})
     return erp_server
+
+
+@pytest.fixture(scope="module")
+def module_books(services: Stack, template: str, erp_template: str, erp_server: ErpServer) -> Iterator[Books]:
+    """The engine without a host, posting to the module's ERP."""
+    with fresh_database(services, template=template) as made:
+        name = f"{made.name}_erp"
+        with services.postgres.connect() as connection:
+            databases.create_database(connection, name, owner=databases.ERP, template=erp_template)
+        address = services.postgres.url(name, databases.ERP).replace("+psycopg", "")
+        storage = services.endpoints.storage_connection_string
+        with closing(make_world(made.app_url, made.owner_url, address, storage)) as world:
+            yield Books(world, erp_server)
+        with services.postgres.connect() as connection:
+            databases.drop_database(connection, name)
+
+
+@pytest.fixture
+def books(module_books: Books, erp: ErpServer) -> Books:
+    """The same with a fresh connector and an ERP without faults."""
+    module_books.register()
+    return module_books
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ steps:
     reconcile: {{amount: lines.amount}}
   - key: post
     push: {{connector: books, operation: {operation}, records: costs, key: [project]}}
-    retry: {{attempts: {attempts}, first: 1s, factor: 2, max: 4s, jitter: 0}}
+    retry: {{attempts: {attempts}, first: 1s, factor: {factor}, max: 4s, jitter: 0}}
     rejects: dead_letter
 """
 
@@ -59,9 +59,10 @@ class Kind(StrEnum):
         """The workflow that posts so."""
         return f"post-{self}"
 
-    def definition(self, attempts: int = 5) -> str:
+    def definition(self, attempts: int = 5, factor: int = 2) -> str:
         """The workflow's definition."""
-        return _DEFINITION.format(workflow=self.workflow, operation=self.operation, attempts=attempts)
+        names = {"workflow": self.workflow, "operation": self.operation}
+        return _DEFINITION.format(**names, attempts=attempts, factor=factor)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from tests.faults.load import Load
 from tests.support.erp_server.ledger import Line
-from workflows.states import PostingState
+from workflows.states import PostingState, RunState
 
 _ALLOWED = {
     PostingState.CONFIRMED: (1,),
@@ -20,7 +20,8 @@ _ALLOWED = {
 
 @dataclass(frozen=True)
 class Tally:
-    """What came of one fault. `expected` lines are those of records that are neither held nor refused."""
+    """What came of one fault. `expected` lines are those of records that are neither held nor refused; `held`
+    are in doubt, or were not sent when the run ended."""
 
     fault: str
     injected: int
@@ -48,27 +49,30 @@ class Tally:
 
 
 def tally(
-    fault: str, injected: int, load: Load, lines: Iterable[Line], states: Mapping[str, PostingState],
-    recoveries: Iterable[float] = (),
+    fault: str, injected: int, load: Load, ended: RunState, lines: Iterable[Line],
+    states: Mapping[str, PostingState], recoveries: Iterable[float] = (),
 ) -> Tally:  # fmt: skip
-    """Compare the records of a load, whose run has ended, with the ERP's lines and the posting ledger.
+    """Compare the records of a load, whose run has ended so, with the ERP's lines and the posting ledger.
 
-    `states` are by idempotency key. A record that has no line must be held or refused where people see it.
+    `states` are by idempotency key. A record that has no line must be held or refused where people see it:
+    a run that did not succeed shows what it has not sent.
     """
     keys = load.keys
     amounts = {project: f"{number}.25" for number, project in enumerate(load.projects)}
     mine = [line for line in lines if line.resource == load.kind.resource and line.key in keys]
     counts = Counter(str(line.values["project"]) for line in mine)
-    of = {project: states.get(key, PostingState.INTENDED) for key, project in keys.items()}
+    of = {project: states[key] for key, project in keys.items()}
     wrong = [line.key for line in mine if amounts[str(line.values["project"])] != line.values["amount"]]
     wrong += [f"{state} with {counts[one]}" for one, state in of.items() if _disagree(state, counts[one])]
-    visible = (PostingState.IN_DOUBT, PostingState.REJECTED)
+    unsent = () if ended is RunState.SUCCEEDED else (PostingState.INTENDED,)
+    held = (PostingState.IN_DOUBT, *unsent)
+    visible = (*held, PostingState.REJECTED)
     return Tally(
         fault,
         injected,
         expected=sum(state not in visible for state in of.values()),
         found=sum(counts[project] for project, state in of.items() if state not in visible),
-        held=sum(state is PostingState.IN_DOUBT for state in of.values()),
+        held=sum(state in held for state in of.values()),
         refused=sum(state is PostingState.REJECTED for state in of.values()),
         duplicates=sum(count - 1 for count in counts.values() if count > 1),
         lost=sum(counts[project] == 0 and state not in visible for project, state in of.items()),

@@ -15,7 +15,10 @@ from tests.support.eventually import eventually
 from workflows.states import RunState
 
 SIZE, BATCH = 500, 5
-LATENCY = 0.05
+RECORDS_PER_KILL = 30
+"""Few kills do not need long runs."""
+LATENCY = 0.03
+TIMEOUT = 1
 PATIENCE = 3
 """Lives that may end before they got anything done: more in a row than `max_recoveries` would be poison."""
 
@@ -26,13 +29,14 @@ class Series:
 
     deployment: Deployment
     kind: Kind
+    size: int
     runs: dict[str, Load] = field(default_factory=dict)
     seen: int = 0
 
     def keep_going(self) -> None:
         """Start a run when none is open."""
         if not self.open:
-            load = new_load(self.kind, SIZE)
+            load = new_load(self.kind, self.size)
             self.runs[self.deployment.start(load)] = load
             self.seen = 0
 
@@ -91,10 +95,11 @@ class Killing:
 
 @pytest.mark.timeout(3600)
 def test_kill_9(deployment: Deployment, kills: int, report: Callable[[Tally], None]) -> None:
-    deployment.register(batch_size=BATCH)
-    late = Fault(FaultKind.LATE, probability=0.5, seconds=LATENCY, seed=1)
-    deployment.erp.faults(late, Fault(FaultKind.SLOW, probability=1.0, seconds=LATENCY))
-    series = [Series(deployment, kind) for kind in (Kind.NATIVE, Kind.NONE)]
+    deployment.register(batch_size=BATCH, timeout=TIMEOUT)
+    late = Fault(FaultKind.LATE, method="POST", probability=0.5, seconds=LATENCY, seed=1)
+    deployment.erp.faults(late, Fault(FaultKind.SLOW, method="POST", probability=1.0, seconds=LATENCY))
+    size = min(SIZE, RECORDS_PER_KILL * kills)
+    series = [Series(deployment, kind, size) for kind in Kind]
     for one in series:
         one.keep_going()
     killing = Killing(deployment, series, random.Random(7))  # noqa: S311 - moments, not secrets
@@ -111,7 +116,7 @@ def _settle(series: Series, killing: Killing, report: Callable[[Tally], None]) -
     total = Tally(f"kill -9, {kind}", killing.kills, recoveries=killing.recoveries)
     for run_id, load in series.runs.items():
         state = deployment.wait_end(run_id)
-        one = tally(total.fault, 0, load, deployment.erp.ledger(), deployment.postings())
+        one = tally(total.fault, 0, load, state, deployment.erp.ledger(), deployment.postings())
         total += one
         assert state is (RunState.FAILED if one.held else RunState.SUCCEEDED), deployment.failure(run_id)
         if one.held:

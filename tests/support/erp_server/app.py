@@ -41,7 +41,7 @@ class Erp:
         """Any request of a client: faults first, then the sign-in, then the work."""
         self.requests += 1
         resource = request.path_params.get("resource", "reads")
-        fault = self.faults.take(resource)
+        fault = self.faults.take(resource, request.method)
 
         async def process() -> Response:
             reply = self._refuse_sign_in(request) or await self._work(request, resource)
@@ -59,7 +59,7 @@ class Erp:
             records = self.records.get(request.path_params["name"], [])
             return page(request.path_params["style"], records, request)
 
-        fault = self.faults.take("reads")
+        fault = self.faults.take("reads", request.method)
         return await process() if fault is None else await struck(fault, request, process)
 
     async def record(self, request: Request) -> Response:

@@ -51,10 +51,12 @@ class RetryForm(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of one resource (`*`: any), for the next `times` requests or, with `probability`, by chance."""
+    """A fault of one resource and HTTP method (`*`: any), for the next `times` requests or, with
+    `probability`, by chance."""
 
     kind: FaultKind
     resource: str = "*"
+    method: str = "*"
     times: int = 1
     probability: float | None = None
     seed: int = 0
@@ -88,15 +90,15 @@ class Faults:
         """Switch all off."""
         self._active.clear()
 
-    def take(self, resource: str) -> Fault | None:
+    def take(self, resource: str, method: str) -> Fault | None:
         """The fault that befalls a request, if any."""
-        found = next(self._striking(resource), None)
+        found = next(self._striking(resource, method), None)
         self.taken += found is not None
         return found
 
-    def _striking(self, resource: str) -> Iterator[Fault]:
+    def _striking(self, resource: str, method: str) -> Iterator[Fault]:
         for fault, chance, left in self._active:
-            if fault.resource not in ("*", resource):
+            if fault.resource not in ("*", resource) or fault.method not in ("*", method):
                 continue
             if fault.probability is not None:
                 if chance.random() < fault.probability:

@@ -11,6 +11,7 @@ import psycopg
 
 from store.runs import RunRow
 from tests.integration.api.test_api import example
+from tests.integration.api.unsettled import in_doubt, set_aside
 from tests.support.world import World
 from workflows.states import RunState
 
@@ -44,6 +45,27 @@ def _started(world: World) -> Mapping[str, Any]:
     return {"key": "labour-costs", "body": {"inputs": {"file": CANARY}}}
 
 
+def _in_doubt(world: World) -> Mapping[str, Any]:
+    return {"id": str(in_doubt(world)[0]), "body": {"outcome": "confirmed", "reason": "because"}}
+
+
+def _discarded(world: World) -> Mapping[str, Any]:
+    return {"id": str(set_aside(world)[0]), "body": {"reason": "because"}}
+
+
+def _retried(world: World) -> Mapping[str, Any]:
+    [letter] = set_aside(world)
+    edits = {str(letter): {"activity": CANARY}}
+    return {"body": {"ids": [str(letter)], "edits": edits, "reason": "because"}}
+
+
+def _retried_one(world: World) -> Mapping[str, Any]:
+    return {
+        "id": str(set_aside(world)[0]),
+        "body": {"edit": {"activity": CANARY}, "reason": "because"},
+    }
+
+
 SAMPLES: Mapping[str, Sample] = MappingProxyType(
     {
         "workflows_publish": _given(data=example().replace(b"2500.00", b"2600.00")),
@@ -59,5 +81,9 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
         "runs_resume": _operated(RunState.SUSPENDED),
         "runs_retry": _operated(RunState.FAILED),
         "runs_replay": _operated(RunState.SUCCEEDED),
+        "postings_resolve": _in_doubt,
+        "dead_letters_discard": _discarded,
+        "dead_letters_retry": _retried,
+        "dead_letters_retry_one": _retried_one,
     }
 )

@@ -154,9 +154,9 @@ class _Pushing:
 
     def _note_progress(self, *, alive: bool) -> None:
         with self.work.services.database.transaction(ENGINE) as connection:
-            set_task_progress(connection, self.work.run.id, self.work.step.key, self._counts())
-            if alive:
+            if alive:  # first the run, then its task, as everywhere: two executions would block each other
                 note_life(connection, self.work.run.id, self.work.services.clock())
+            set_task_progress(connection, self.work.run.id, self.work.step.key, self._counts())
 
     def _finished(self) -> Result:
         rejected = [*self._refused(), *self.unkeyed]

@@ -22,9 +22,9 @@ class Books:
     world: World
     erp: ErpServer
 
-    def register(self, *, attempts: int = 20, factor: int = 2) -> None:
+    def register(self, *, attempts: int = 20, factor: int = 2, timeout: float = TIMEOUT) -> None:
         """Connector and workflows, with so many attempts."""
-        given = connector(self.erp.url, batch_size=BATCH, timeout=TIMEOUT)
+        given = connector(self.erp.url, batch_size=BATCH, timeout=timeout)
         save_connector(
             self.world.deployment, CONNECTOR, given["system"], given["settings"], given["secrets"], ACTOR
         )

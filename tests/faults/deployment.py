@@ -42,6 +42,7 @@ class Deployment:
     places: Places
     folder: Path
     erp: ErpServer
+    hub: str = "faults"
     lives: int = 0
     host: HostProcess | None = None
     api: Api | None = None
@@ -161,7 +162,7 @@ class Deployment:
             "SLUICE_ENVIRONMENT": ENVIRONMENT,
             "SLUICE_KEY_ENCRYPTION_KEY": base64.b64encode(b"k" * 32).decode(),
             "SLUICE_SECRETS_FILE": str(vault),
-            "SLUICE_TASK_HUB": "faults",
+            "SLUICE_TASK_HUB": self.hub,
             "WEBSITE_AUTH_ENABLED": "false",
             SETTING: self.places.hub_url,
             "PATH": os.environ.get("PATH", ""),

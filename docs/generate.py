@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from docs.sections import connectors, endpoints, errors, models, settings, states
+from docs.sections import actions, connectors, endpoints, errors, models, settings, states
 from workflows.model import Workflow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,6 +19,7 @@ REFERENCE = ROOT / "docs" / "reference"
 SCHEMA_FILE = REFERENCE / "workflow.schema.json"
 
 SECTIONS: Mapping[str, Callable[..., str]] = {
+    "actions": actions.table,
     "bodies": endpoints.bodies,
     "columns": connectors.column_types,
     "diagram": states.diagram,

@@ -165,6 +165,23 @@ def test_resuming_amid_a_write_posts_the_rest(world: World) -> None:
     assert world.tasks(run.id)["post"].attempt == 1
 
 
+def test_a_call_that_a_dead_worker_left_unanswered_is_looked_up_on_resume(world: World) -> None:
+    run, dying = begun(world, LINES), raising(None, Killed())
+    lookup = hooked(world, batch_size=1, idempotency=Idempotency.LOOKUP, after_push=dying)
+    with pytest.raises(Killed):
+        one_segment(lookup, run.id)
+    act(world, run, Action.PAUSE)
+    withdrawn = foreseen(world, run, Action.RESUME, Idempotency.LOOKUP)
+    assert counts(withdrawn) == Counts(posts=3, skips_confirmed=1, in_flight=1)
+    assert go_on(world, run, lookup).state is RunState.SUSPENDED
+    assert counts(foreseen(world, run, Action.CANCEL, Idempotency.LOOKUP)) == Counts(holds=4)
+    found = foreseen(world, run, Action.RESUME, Idempotency.LOOKUP)
+    assert counts(found) == Counts(posts=3, skips_confirmed=1, looks_up=1)
+    act(world, run, Action.RESUME)
+    assert go_on(world, run, lookup).state is RunState.SUCCEEDED
+    assert len(world.ledger()) == LINES
+
+
 @pytest.mark.parametrize(
     ("action", "expected", "outcome"),
     [

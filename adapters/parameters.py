@@ -9,10 +9,10 @@ from pydantic import AwareDatetime, BeforeValidator, ConfigDict, create_model
 
 from adapters.contract import Parameters
 from adapters.faults import refused, validated
-from adapters.timestamps import Unfit
-from adapters.values import conform
 from kernel.errors import Fault
 from kernel.records import Column, ColumnKind, Value
+from kernel.timestamps import Unfit
+from kernel.values import conform
 
 
 class DeclaredParameters(Parameters):

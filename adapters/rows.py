@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from adapters.timestamps import Unfit
-from adapters.values import conform
 from kernel.records import Column, Record
+from kernel.timestamps import Unfit
+from kernel.values import conform
 
 
 def fitting(columns: Sequence[Column], values: Record) -> Record:

@@ -6,10 +6,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from adapters.timestamps import Unfit, instant
-from adapters.values import conform
 from kernel.errors import Fault
 from kernel.records import Column, ColumnKind, Value
+from kernel.timestamps import Unfit, instant
+from kernel.values import conform
 from store.letter_payloads import Payload
 from workflows.document import nearest
 

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 from adapters.datasource.files.dates import DateFormat, iso_date
 from adapters.datasource.files.parameters import ColumnSpec, RecordsParameters
 from adapters.datasource.files.xlsx_gaps import NoValue
-from adapters.timestamps import Unfit, instant, localised, moment_text, normal_text
-from adapters.values import exact_decimal, exact_integer
 from kernel.records import Column, ColumnKind, Value
+from kernel.timestamps import Unfit, instant, localised, moment_text, normal_text
+from kernel.values import exact_decimal, exact_integer
 
 type Cell = str | int | float | bool | date | datetime | time | timedelta | NoValue
 type Reader = Callable[[Cell], Value]

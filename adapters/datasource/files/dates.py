@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-from adapters.timestamps import Unfit
+from kernel.timestamps import Unfit
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TOKENS = {

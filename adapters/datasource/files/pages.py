@@ -8,9 +8,9 @@ from itertools import batched
 from adapters.datasource.files.cells import Cell, Reader, reader
 from adapters.datasource.files.findings import Findings, unreadable_because
 from adapters.datasource.files.parameters import ColumnSpec, RecordsParameters
-from adapters.timestamps import Unfit
 from kernel.errors import Fault
 from kernel.records import Column, ColumnKind, Records, Value
+from kernel.timestamps import Unfit
 
 PAGE_SIZE = 5_000
 _NAMES_SHOWN = 40

@@ -14,9 +14,9 @@ from adapters.datasource.rest.requests import address
 from adapters.datasource.rest.scrubbing import plain_text
 from adapters.datasource.rest.transport import Call
 from adapters.datasource.rest.wire import decoded
-from adapters.timestamps import Unfit
 from kernel.errors import ExternalNotFound, InvalidData
 from kernel.records import Value, parse_columns
+from kernel.timestamps import Unfit
 
 
 class Finder:

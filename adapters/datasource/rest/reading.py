@@ -12,9 +12,9 @@ from adapters.datasource.rest.requests import address
 from adapters.datasource.rest.templates import placeholders
 from adapters.datasource.rest.transport import Call
 from adapters.datasource.rest.wire import decoded
-from adapters.timestamps import Unfit
 from kernel.errors import ExternalNotFound, Fault, InvalidData
 from kernel.records import Column, Record, Records, Value, parse_columns
+from kernel.timestamps import Unfit
 
 
 def fetch(http: Http, name: str, spec: FetchSpec, values: Mapping[str, Value]) -> Iterator[Records]:

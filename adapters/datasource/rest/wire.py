@@ -8,9 +8,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from adapters.datasource.rest.templates import instant_text
-from adapters.timestamps import Unfit, instant
-from adapters.values import conform
 from kernel.records import Column, ColumnKind, Value
+from kernel.timestamps import Unfit, instant
+from kernel.values import conform
 
 type DecimalForm = Literal["number", "text"]
 

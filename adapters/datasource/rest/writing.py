@@ -16,9 +16,9 @@ from adapters.datasource.rest.http import Http
 from adapters.datasource.rest.operations import PushSpec
 from adapters.datasource.rest.requests import address
 from adapters.datasource.rest.transport import Answer, Call
-from adapters.timestamps import Unfit
 from kernel.errors import ExternalError, InDoubt, InvalidRequest, Transient
 from kernel.records import Value
+from kernel.timestamps import Unfit
 
 _NO_REASON = "The system refused the record and the connector's settings do not say where it gives a reason."
 

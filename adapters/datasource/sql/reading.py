@@ -7,10 +7,10 @@ from uuid import UUID
 from adapters.datasource.sql.database import Database
 from adapters.datasource.sql.settings import FetchSpec, LookupSpec, ReadSpec
 from adapters.datasource.sql.statements import query
-from adapters.timestamps import Unfit
-from adapters.values import conform
 from kernel.errors import ExternalNotFound, Fault, InvalidData
 from kernel.records import Column, Record, Records, Value, parse_columns
+from kernel.timestamps import Unfit
+from kernel.values import conform
 
 PAGE_SIZE = 5_000
 

@@ -17,10 +17,10 @@ from adapters.datasource.sql.dialect import Dialect
 from adapters.datasource.sql.settings import PushSpec
 from adapters.datasource.sql.statements import target
 from adapters.rows import fitting
-from adapters.timestamps import Unfit
-from adapters.values import conform
 from kernel.errors import InvalidData
 from kernel.records import Column, ColumnKind, Record, parse_columns
+from kernel.timestamps import Unfit
+from kernel.values import conform
 
 
 class _NotKept(Exception):

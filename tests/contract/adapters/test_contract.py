@@ -11,8 +11,8 @@ import pytest
 
 from adapters.contract import Adapter, Idempotency, Outgoing, Parameters, PushResult, PushStatus
 from adapters.registry import describe, get_adapter, systems
-from adapters.values import conform
 from kernel.errors import ExternalError, InvalidRequest, SystemUnavailable
+from kernel.values import conform
 from kernel.verbs import SideEffect, Verb
 from tests.contract.adapters.cases import CASES, PASSWORD, Backends, Case
 from tests.support.adapter_systems import SANDBOX

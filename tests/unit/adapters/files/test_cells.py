@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from adapters.datasource.files.cells import Cell, Reader, reader
 from adapters.datasource.files.parameters import ColumnSpec, RecordsParameters
 from adapters.datasource.files.xlsx_gaps import NoValue
-from adapters.timestamps import Unfit
 from kernel.records import Column
+from kernel.timestamps import Unfit
 
 NOTATIONS: list[dict[str, Any]] = [{}, {"thousands": ","}, {"thousands": ".", "decimal_mark": ","}]
 PLACES = st.integers(0, 10)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.datasource.rest.wire import NotJson, decoded, dumped, encoded, parsed
-from adapters.timestamps import Unfit
 from kernel.records import Column, Value
+from kernel.timestamps import Unfit
 
 TEXT, WHOLE, FLAG, DAY, MOMENT = (
     Column.parse("c", kind) for kind in ("text", "integer", "boolean", "date", "timestamp")

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from adapters.timestamps import Unfit, moment_text, normal_text
 from kernel.records import Column, ColumnKind, Value
+from kernel.timestamps import Unfit, moment_text, normal_text
 
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 

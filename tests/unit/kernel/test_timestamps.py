@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.timestamps import Unfit, instant, localised, moment_text, normal_text
+from kernel.timestamps import Unfit, instant, localised, moment_text, normal_text
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

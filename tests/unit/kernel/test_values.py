@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.timestamps import Unfit
-from adapters.values import conform
 from kernel.records import Column, ColumnKind
+from kernel.timestamps import Unfit
+from kernel.values import conform
 
 SIZES = st.integers(1, 38).flatmap(lambda p: st.tuples(st.just(p), st.integers(0, p)))
 NUMBERS = st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=-(10**20), max_value=10**20)

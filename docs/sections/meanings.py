@@ -91,6 +91,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         # Bodies of requests.
         "StartRun.inputs": "The workflow's inputs.",
         "StartRun.reason": "Why; kept with the run.",
+        "OperateRun.reason": "Why. It is audited, so write no record values into it.",
         "SaveConnector.system": "System type.",
         "SaveConnector.settings": "The system type's settings.",
         "SaveConnector.secrets": "Credential names of the system type, and the names they have in the vault.",

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from docs.sections.tables import code
 from docs.sections.tables import table as table_of
-from workflows.states import PostingState, RunState, State, TaskState, successors
+from workflows.states import DeadLetterState, PostingState, RunState, State, TaskState, successors
 
-_ENTITIES: Mapping[str, type[RunState] | type[TaskState] | type[PostingState]] = {
+_ENTITIES: Mapping[str, type[RunState | TaskState | PostingState | DeadLetterState]] = {
     "run": RunState,
     "task": TaskState,
     "posting": PostingState,
+    "dead_letter": DeadLetterState,
 }
 
 

@@ -89,6 +89,8 @@ class Batch:
             current = _Round()
             for row in found.values():
                 self._sort(row, current, fates, absent, now)
+            if any(row.sent_at is not None and row.sent_at > now for row in found.values()):
+                postings.begin_no_later(connection, keys, now)
             lost = [Outcome(row.idempotency_key, row.claim, None, NO_ANSWER) for row in current.lost]
             postings.move_postings(connection, [PostingState.SENT], PostingState.IN_DOUBT, lost, now)
             postings.take_over(connection, self.claim, current.takeable, self.digests, now)

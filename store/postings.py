@@ -139,6 +139,13 @@ def lock_postings(connection: Connection, keys: Sequence[Key]) -> dict[Key, Post
     return _rows(connection, ordered.with_for_update())
 
 
+def begin_no_later(connection: Connection, keys: Sequence[Key], now: datetime) -> None:
+    """Calls that began after `now`, because the clock has run back since, count as begun now: by their own
+    time they would not be old enough for hours."""
+    later = _of_keys(keys) & (posting.c.sent_at > now)
+    connection.execute(posting.update().where(later).values(sent_at=now))
+
+
 _TAKE_OVER = text(
     "UPDATE sluice.posting SET claim = :claim, run_id = :run_id, step_key = :step_key, updated_at = :now,"
     " state = CASE posting.state WHEN 'REJECTED' THEN 'INTENDED' ELSE posting.state END,"

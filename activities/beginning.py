@@ -46,7 +46,7 @@ def begin(services: Services, given: SegmentInput) -> Begun | Outcome:
             starts = executions.begin_segment(connection, run_id, run.execution, now)
     if instead is not None:
         if run.state in TERMINAL_RUN_STATES:
-            services.contexts.destroy(run_id)  # the execution that ended it may have died before
+            services.contexts.destroy(run_id, run.execution)  # what ended it may have died before
         return instead
     if starts > services.max_recoveries + 1:
         return fail_run(services, begun.run, None, _poison(begun, given.segment, starts - 1), given.segment)

@@ -77,5 +77,5 @@ def _end(services: Services, run: RunRow, segment: int, settle: _Settle) -> Outc
         if not end_run(connection, run.id, run.execution, state, ENGINE, services.clock(), **values):
             state = runs.get_run(connection, run.id).state
     if had_context and state in TERMINAL_RUN_STATES:
-        services.contexts.destroy(run.id)
+        services.contexts.destroy(run.id, run.execution)
     return Outcome(Next.ENDED, segment, state=state)

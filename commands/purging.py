@@ -31,11 +31,15 @@ def sweep_leftovers(deployment: Deployment, orchestrations: Orchestrations) -> t
 def purge_contexts(deployment: Deployment, window: int = WINDOW) -> int:
     """Delete context blobs whose run has ended. Their key is gone already; an execution that died between
     ending the run and deleting them has left them."""
-    named = {name.partition("/")[0] for name in deployment.blobs.names(CONTEXT, window * 20)}
+    found: dict[UUID, set[str]] = {}
+    for name in deployment.blobs.names(CONTEXT, window * 20):
+        run_id, number, _ = name.split("/", 2)
+        found.setdefault(UUID(run_id), set()).add(number)
     with deployment.database.reading() as connection:
-        ended = runs.ended_of(connection, [UUID(name) for name in sorted(named)])[:window]
-    for run_id in ended:
-        deployment.blobs.delete_prefix(CONTEXT, f"{run_id}/")
+        ended = runs.ended_of(connection, sorted(found))[:window]
+    for ended_id in ended:
+        for number in sorted(found[ended_id]):  # a retry that begins meanwhile writes under its own
+            deployment.blobs.delete_prefix(CONTEXT, f"{ended_id}/{number}/")
     _note(deployment, "run.context_purged", ended, deployment.clock())
     return len(ended)
 

@@ -58,9 +58,11 @@ class ContextStore:
             return {}
         return _decode(self._envelope.open(key, sealed, name))
 
-    def destroy(self, run_id: UUID) -> None:
-        """Delete the run's blobs; the caller clears the wrapped key in its own transaction."""
-        self._blobs.delete_prefix(CONTEXT, f"{run_id}/")
+    def destroy(self, run_id: UUID, execution: int) -> None:
+        """Delete the blobs of the run's executions up to this one: a retry may have begun the next meanwhile.
+        The caller clears the wrapped key in its own transaction."""
+        for number in range(execution + 1):
+            self._blobs.delete_prefix(CONTEXT, f"{run_id}/{number:04}/")
 
 
 def _name(run_id: UUID, execution: int, segment: int) -> str:

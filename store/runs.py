@@ -309,6 +309,7 @@ def unpurged(connection: Connection, before: datetime, limit: int) -> list[tuple
 
 
 def note_purged(connection: Connection, run_ids: Collection[UUID], now: datetime) -> None:
-    """Durable execution no longer keeps anything of these runs."""
+    """Durable execution no longer keeps anything of these runs; one that was retried meanwhile has a new one."""
     table = workflow_run
-    connection.execute(table.update().where(table.c.id.in_(run_ids)).values(purged_at=now))
+    ended = table.c.id.in_(run_ids) & table.c.state.in_(TERMINAL_RUN_STATES)
+    connection.execute(table.update().where(ended).values(purged_at=now))

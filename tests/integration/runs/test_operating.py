@@ -1,6 +1,7 @@
 """What operators do to runs, in which states, and what each action leaves in the database."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from commands.orchestrations import Liveness
 from commands.recovery import QUIET, WAKE_GRACE, sweep_runs
 from kernel.durations import parse_duration
 from kernel.errors import Conflict, InvalidData, NotFound
+from store.blobs import CONTEXT
 from store.runs import RunRow
 from tests.integration.runs.test_repeats import DOWN, hooked, raising
 from tests.integration.runs.test_segments import LOG, definition
@@ -232,6 +234,27 @@ def test_retry_in_a_later_segment_leaves_the_earlier_write_alone(world: World) -
     pushed: list[int] = []
     run = go_on(world, run, hooked(world, before_push=lambda: pushed.append(1)))
     assert (run.state, len(pushed), len(world.ledger())) == (RunState.SUCCEEDED, 1, 6)
+
+
+def test_what_a_late_execution_tidies_up_is_its_own(world: World) -> None:
+    """The run is retried after the execution that failed has said so, and before it deletes its blobs."""
+    world.publish(definition())
+    run = world.start("two-writes", file=world.upload(LOG))
+    one_segment(world.services, run.id)
+    contexts = type(world.services.contexts).__new__(type(world.services.contexts))
+
+    def retried_meanwhile(run_id: UUID, execution: int) -> None:
+        act(world, run, Action.RETRY)
+        assert one_segment(world.services, run.id, execution=1).next is Next.CONTINUE
+        world.services.contexts.destroy(run_id, execution)
+
+    contexts.__dict__.update(world.services.contexts.__dict__, destroy=retried_meanwhile)
+    refused = replace(hooked(world, before_push=raising(REFUSED)), contexts=contexts)
+    one_segment(refused, run.id, 1)
+    assert world.run(run.id).state is RunState.RUNNING
+    ended = go_on(world, run)
+    assert (ended.state, len(world.ledger())) == (RunState.SUCCEEDED, 6), ended.failure
+    assert world.services.blobs.delete_prefix(CONTEXT, f"{run.id}/") == 0
 
 
 def test_a_run_can_be_retried_again_and_again(world: World) -> None:

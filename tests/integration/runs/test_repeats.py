@@ -313,7 +313,7 @@ def test_blobs_that_could_not_be_deleted_are_deleted_by_the_repeat(world: World)
     run = world.start("two-writes", file=world.upload(LOG))
     one_segment(world.services, run.id)
     contexts = type(world.services.contexts).__new__(type(world.services.contexts))
-    contexts.__dict__.update(world.services.contexts.__dict__, destroy=lambda _run: raising(Killed())())
+    contexts.__dict__.update(world.services.contexts.__dict__, destroy=lambda *_run: raising(Killed())())
     with pytest.raises(Killed):
         one_segment(replace(world.services, contexts=contexts), run.id, 1)
     assert one_segment(world.services, run.id, 1).next is Next.ENDED

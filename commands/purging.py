@@ -33,7 +33,7 @@ def purge_contexts(deployment: Deployment, window: int = WINDOW) -> int:
     ending the run and deleting them has left them."""
     found: dict[UUID, set[str]] = {}
     for name in deployment.blobs.names(CONTEXT, window * 20):
-        run_id, number, _ = name.split("/", 2)
+        run_id, number, _ = name.split("/", maxsplit=2)
         found.setdefault(UUID(run_id), set()).add(number)
     with deployment.database.reading() as connection:
         ended = runs.ended_of(connection, sorted(found))[:window]

@@ -309,7 +309,7 @@ def unpurged(connection: Connection, before: datetime, limit: int) -> list[tuple
 
 
 def note_purged(connection: Connection, run_ids: Collection[UUID], now: datetime) -> None:
-    """Durable execution no longer keeps anything of these runs; one that was retried meanwhile has a new one."""
+    """Durable execution no longer keeps anything of these runs, except of those retried meanwhile."""
     table = workflow_run
     ended = table.c.id.in_(run_ids) & table.c.state.in_(TERMINAL_RUN_STATES)
     connection.execute(table.update().where(ended).values(purged_at=now))

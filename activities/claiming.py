@@ -90,7 +90,7 @@ class Claiming:
         fates = Fates()
         for key in self.records.keys() & begun.keys():
             settle_known(fates, self.claim, begun[key], self.digests[key])
-        new = [key for key in sorted(self.records) if key not in begun or self._is_corrected(begun[key])]
+        new = sorted(self.records.keys() - begun.keys())
         for page in itertools.batched(new, PAGE, strict=False):
             self.work.check_time()
             with self.work.services.database.transaction(ENGINE) as connection:
@@ -104,10 +104,6 @@ class Claiming:
                 if row.state is PostingState.CONFIRMED:
                     settle_known(fates, self.claim, row, self.digests[row.idempotency_key])
         return fates
-
-    def _is_corrected(self, row: PostingRow) -> bool:
-        """Whether it was not sent, or refused, and has other values now."""
-        return row.state not in _BEGUN and self._differs(row)
 
     def _intent(self, key: str) -> Intent:
         identity = {name: self.records[key][name] for name in self.push.key}

@@ -134,7 +134,7 @@ def _standing(work: Work, task: TaskRow) -> Result | None:
     if step.logic_gate:
         return Result(jump=None if (task.counts or {})["open"] else step.logic_gate.otherwise)
     if step.push:
-        check_posted(work, step.push, task.batch_digest)
+        check_posted(work, step.push, task)
     return Result() if step.verb.side_effect is SideEffect.WRITE else None
 
 

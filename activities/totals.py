@@ -1,7 +1,8 @@
 """Control totals: per measure, read = posted + already posted + rejected + held, or the run fails.
 
 The counts are also held against the posting ledger. They differ when a step was repeated after what it reads
-had changed: then this run has posted records that it no longer knows of.
+had changed, and a call with the old values turns out to have been taken: the run has posted what it no longer
+knows of.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

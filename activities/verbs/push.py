@@ -21,7 +21,7 @@ from kernel.records import Record, Records
 from store.batches import note_batch
 from store.executions import note_life
 from store.postings import Claim
-from store.runs import set_task_progress
+from store.runs import TaskRow, set_task_progress
 from workflows.model import Push
 from workflows.rows import digest
 
@@ -34,15 +34,16 @@ def push(work: Work, call: Push) -> Result:
     return _pushing(work, call).run()
 
 
-def check_posted(work: Work, call: Push, posted: str | None) -> None:
+def check_posted(work: Work, call: Push, task: TaskRow) -> None:
     """A write that stands goes with its records: raise `TotalsNotProved` when those that are there now are
-    not those of the batch digest `posted`. Records that nobody needs any more are not looked at."""
+    not those that it posted. Records that nobody needs any more are not looked at."""
     output = work.context.outputs().get(call.records)
-    if posted is not None and output is not None and output.records is not None:
+    if task.batch_digest is not None and output is not None and output.records is not None:
         pushing = _pushing(work, call)
         with work.adapter(call) as adapter:
             pushing.take_digests(pushing.columns(_operation(adapter, call)))
-        if batch_digest(pushing.digests) != posted:
+        same = batch_digest(pushing.digests) == task.batch_digest
+        if not same or len(output.records) != (task.counts or {}).get("records"):
             raise source_changed(work, ())
 
 

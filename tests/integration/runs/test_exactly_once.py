@@ -45,9 +45,9 @@ class MortalDatabase(Database):
             raise Killed
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self, *, frozen: bool = False) -> Iterator[Connection]:
         """Reads do not die."""
-        with self._inner.reading() as connection:
+        with self._inner.reading(frozen=frozen) as connection:
             yield connection
 
 

@@ -169,6 +169,8 @@ def take_over(
     now: datetime,
 ) -> set[Key]:
     """Claim rows that another execution left behind, if they are still as they were read."""
+    if not rows:
+        return set()
     taken = connection.execute(
         _TAKE_OVER,
         {

@@ -76,14 +76,10 @@ def operate(deployment: Deployment, asked: Asked, orchestrations: Orchestrations
 
 def permitted(action: Action, run: RunRow) -> Effect:
     """What the action comes to now; `Conflict` when it cannot be done."""
-    effect = effect_of(action, run.state, run.requested)
+    repairs = run.repair_of is not None
+    effect = effect_of(action, run.state, run.requested, repairs=repairs)
     if effect is None:
-        raise Conflict(refusal(action, run.state, run.requested))
-    if effect is Effect.COPY and run.repair_of is not None:
-        raise Conflict(
-            f"The run repairs dead letters of the run {run.repair_of} and reads nothing itself; retry those "
-            "dead letters again instead."
-        )
+        raise Conflict(refusal(action, run.state, run.requested, repairs=repairs))
     return effect
 
 

@@ -231,7 +231,7 @@ class RunView(View):
     @classmethod
     def of(cls, row: RunRow) -> "RunView":
         """The view of a row."""
-        actions = possible_actions(row.state, row.requested)
+        actions = possible_actions(row.state, row.requested, repairs=row.repair_of is not None)
         return cls.model_validate({**vars(row), "failure": _failure(row.failure), "actions": actions})
 
 

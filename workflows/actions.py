@@ -87,18 +87,24 @@ _ONLY: Mapping[Action, str] = MappingProxyType(
 )
 
 
-def effect_of(action: Action, state: RunState, requested: str | None) -> Effect | None:
-    """What the action comes to, or `None` when it is refused."""
-    return EFFECTS[action].get((state, requested))
+def effect_of(
+    action: Action, state: RunState, requested: str | None, *, repairs: bool = False
+) -> Effect | None:
+    """What the action comes to, or `None` when it is refused. `repairs` tells runs that take up dead letters:
+    they read nothing themselves, so that there is nothing to replay."""
+    effect = EFFECTS[action].get((state, requested))
+    return None if effect is Effect.COPY and repairs else effect
 
 
-def refusal(action: Action, state: RunState, requested: str | None) -> str:
+def refusal(action: Action, state: RunState, requested: str | None, *, repairs: bool = False) -> str:
     """Why it is refused and what can be done."""
+    if action is Action.REPLAY and repairs:
+        return "The run repairs dead letters and reads nothing itself; retry those letters again instead."
     being = f" and asked to {requested}" if requested else ""
     return f"The run is {state}{being}. {_ONLY[action]}"
 
 
-def possible_actions(state: RunState, requested: str | None) -> list[Action]:
+def possible_actions(state: RunState, requested: str | None, *, repairs: bool = False) -> list[Action]:
     """The actions that would change something."""
-    found = ((action, effect_of(action, state, requested)) for action in Action)
+    found = ((action, effect_of(action, state, requested, repairs=repairs)) for action in Action)
     return [action for action, effect in found if effect not in (None, Effect.NOTHING)]

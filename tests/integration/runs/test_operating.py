@@ -18,7 +18,7 @@ from tests.integration.runs.test_repeats import DOWN, hooked, raising
 from tests.integration.runs.test_segments import LOG, definition
 from tests.support.operators import OPERATOR, act, at, begun, go_on, plain, settled
 from tests.support.world import SteppingClock, Unstarted, World, one_segment, waits
-from workflows.actions import Action, Effect
+from workflows.actions import Action, Effect, possible_actions
 from workflows.states import RunState, TaskState
 
 REFUSED = InvalidData("The ledger is closed.")
@@ -283,6 +283,7 @@ def test_a_run_that_repairs_dead_letters_is_not_replayed(world: World) -> None:
     world.sql("UPDATE sluice.workflow_run SET repair_of = %s WHERE id = %s RETURNING id", [first.id, run.id])
     with pytest.raises(Conflict, match="dead letters"):
         act(world, run, Action.REPLAY)
+    assert possible_actions(run.state, None, repairs=True) == []
 
 
 def test_the_same_key_does_it_once(world: World) -> None:

@@ -52,11 +52,10 @@ class Scrubber:
 
     def __init__(self, credentials: Iterable[str], values: Iterable[Any] = ()) -> None:
         forms = {form for credential in credentials for form in _credential_forms(credential)}
-        self._credentials = sorted(
-            (form for form in forms if len(form) >= _SHORTEST_INSIDE), key=len, reverse=True
-        )
-        words = {form for value in values for form in _value_forms(value)}
-        self._words = [(word.casefold(), word) for word in words | forms if len(word) >= _SHORTEST]
+        inside = {form for form in forms if len(form) >= _SHORTEST_INSIDE}
+        self._credentials = sorted(inside, key=len, reverse=True)
+        words = {form for value in values for form in _value_forms(value)} | (forms - inside)
+        self._words = [(word.casefold(), word) for word in words if len(word) >= _SHORTEST]
 
     def text(self, text: str) -> str:
         """The text without what must not be in it."""

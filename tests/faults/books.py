@@ -11,7 +11,7 @@ from tests.support.erp_server.client import ErpServer
 from tests.support.world import ACTOR, World
 from workflows.states import PostingState
 
-BATCH = 5
+BATCH = 3
 TIMEOUT = 0.4
 
 

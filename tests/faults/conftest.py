@@ -19,7 +19,7 @@ from tests.support.world import closing, make_world
 
 __all__ = ["erp_server", "erp_template", "migrated", "template"]
 
-KILLS = 6
+KILLS = 5
 OUTAGE_SECONDS = 2.0
 
 

@@ -84,15 +84,16 @@ class Deployment:
         """Stop the host."""
         self._forget()
 
-    def register(self, **changes: Any) -> None:
-        """Connectors and workflows; `changes` as of `load.connector`. Wants a running host."""
+    def register(self, *, attempts: int = 5, **changes: Any) -> None:
+        """Connectors, and workflows with so many attempts; `changes` as of `load.connector`. Wants a running
+        host."""
         assert self.api is not None
         Blobs(Secret(self.places.storage)).ensure_containers()
         files = {"system": "files", "settings": {"container": "files"}}
         self.api.save_connector("worklog", {**files, "secrets": {"connection": "files-connection"}})
         self.api.save_connector("books", connector(self.erp.url, **changes))
         for kind in Kind:
-            self.api.publish(kind.definition())
+            self.api.publish(kind.definition(attempts))
 
     def start(self, load: Load, workflow: str = "") -> str:
         """Upload the load and start its run, by default of the workflow of its kind; the run's id."""
@@ -100,6 +101,12 @@ class Deployment:
         name = f"loads/{load.name}.csv"
         self.api.upload(name, load.csv())
         return str(self.api.start(workflow or load.kind.workflow, {"file": name}, str(uuid4()))["id"])
+
+    def ask(self, action: str, run_id: str) -> None:
+        """What an operator asks for: cancel, retry and so on."""
+        assert self.host is not None
+        answer = self.host.client.post(f"/api/runs/{run_id}/{action}", json={"reason": "a fault test"})
+        assert answer.status_code == 202, answer.text
 
     def state(self, run_id: str) -> RunState:
         """The run's state, from the database."""

@@ -92,7 +92,7 @@ def test_a_full_disk(
         for run_id, load in runs.items():
             state = deployment.wait_end(run_id)
             one = tally(
-                f"disk full, {load.kind}", 2, load, state, deployment.erp.ledger(), deployment.postings()
+                f"disk full / {load.kind}", 2, load, state, deployment.erp.ledger(), deployment.postings()
             )
             assert state is (RunState.FAILED if one.held else RunState.SUCCEEDED), deployment.failure(run_id)
             assert one.held <= (2 * BATCH if load.kind is Kind.NONE else 0)

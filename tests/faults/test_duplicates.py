@@ -85,6 +85,6 @@ def test_two_hosts_at_once(deployment: Deployment, tmp_path: Path, report: Calla
             state = deployment.wait_end(run_id)
             assert state is RunState.SUCCEEDED, deployment.failure(run_id)
             lines, states = deployment.erp.ledger(), deployment.postings()
-            report(tally(f"two hosts at once, {load.kind}", 1, load, state, lines, states))
+            report(tally(f"two hosts at once / {load.kind}", 1, load, state, lines, states))
     finally:
         other.close()

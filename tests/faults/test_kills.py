@@ -113,7 +113,7 @@ def test_kill_9(deployment: Deployment, kills: int, report: Callable[[Tally], No
 
 def _settle(series: Series, killing: Killing, report: Callable[[Tally], None]) -> None:
     deployment, kind = series.deployment, series.kind
-    total = Tally(f"kill -9, {kind}", killing.kills, recoveries=killing.recoveries)
+    total = Tally(f"kill -9 / {kind}", killing.kills, recoveries=killing.recoveries)
     for run_id, load in series.runs.items():
         state = deployment.wait_end(run_id)
         one = tally(total.fault, 0, load, state, deployment.erp.ledger(), deployment.postings())

@@ -27,7 +27,7 @@ from tests.support.services import PROJECT
 from workflows.states import RunState
 
 KINDS = tuple(Kind)
-SIZE, BATCH, LATENCY = 100, 5, 0.05
+SIZE, BATCH, LATENCY = 80, 5, 0.05
 TIMEOUT = 1
 
 TWICE = """
@@ -143,7 +143,7 @@ def settle(
     """Wait for the ends of the runs and compare the books."""
     for run_id, load in runs.items():
         state = deployment.wait_end(run_id, within=180)
-        name = f"{fault}, {load.kind}"
+        name = f"{fault} / {load.kind}"
         states = deployment.postings()
         one = tally(name, len(recoveries), load, state, deployment.erp.ledger(), states, recoveries)
         assert state is (RunState.FAILED if one.held else RunState.SUCCEEDED), deployment.failure(run_id)

@@ -10,7 +10,7 @@ from activities.dead_letters import SHOWN_FAULTS
 from activities.services import ENGINE, Services
 from activities.totals import prove_totals
 from kernel.errors import SluiceError, TotalsNotProved
-from store import postings, runs
+from store import audit, postings, runs
 from store.endings import end_run
 from store.runs import RunRow, Signal
 from workflows.model import Workflow
@@ -53,13 +53,18 @@ def cancel_run(services: Services, run: RunRow, segment: int) -> Outcome:
 
 def suspend_run(services: Services, run: RunRow, segment: int) -> Outcome:
     """Pause the run, as an operator has asked, until someone resumes it."""
+    now = services.clock()
     with services.database.transaction(ENGINE) as connection:
         moved = runs.move_run(
             connection, run.id, RunState.SUSPENDED, execution=run.execution, requested_was="pause",
-            requested=None, wake_at=None, starts=0, heartbeat_at=services.clock(),
+            requested=None, wake_at=None, starts=0, heartbeat_at=now,
         )  # fmt: skip
         if moved:
             runs.suspend_tasks(connection, run.id)
+            audit.record(
+                connection, stream=audit.run_stream(run.id), actor=ENGINE, action="run.suspended",
+                subject=str(run.id), details={"segment": segment}, now=now,
+            )  # fmt: skip
     return Outcome(Next.SUSPENDED if moved else Next.CONTINUE, segment)
 
 

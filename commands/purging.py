@@ -4,6 +4,8 @@ import logging
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from commands.deployment import Deployment
 from commands.orchestrations import Orchestrations
 from commands.recovery import SWEEPER
@@ -40,7 +42,8 @@ def purge_contexts(deployment: Deployment, window: int = WINDOW) -> int:
     for ended_id in ended:
         for number in sorted(found[ended_id]):  # a retry that begins meanwhile writes under its own
             deployment.blobs.delete_prefix(CONTEXT, f"{ended_id}/{number}/")
-    _note(deployment, "run.context_purged", ended, deployment.clock())
+    with deployment.database.transaction(SWEEPER) as connection:
+        _note(connection, "run.context_purged", ended, deployment.clock())
     return len(ended)
 
 
@@ -52,7 +55,7 @@ def purge_histories(deployment: Deployment, orchestrations: Orchestrations, wind
     purged = [run_id for run_id, execution in old if _purged(orchestrations, run_id, execution)]
     with deployment.database.transaction(SWEEPER) as connection:
         runs.note_purged(connection, purged, now)
-    _note(deployment, "run.history_purged", purged, now)
+        _note(connection, "run.history_purged", purged, now)
     return len(purged)
 
 
@@ -66,10 +69,8 @@ def _purged(orchestrations: Orchestrations, run_id: UUID, last: int) -> bool:
     return True
 
 
-def _note(deployment: Deployment, action: str, run_ids: list[UUID], now: datetime) -> None:
-    if not run_ids:
-        return
-    with deployment.database.transaction(SWEEPER) as connection:
+def _note(connection: Connection, action: str, run_ids: list[UUID], now: datetime) -> None:
+    if run_ids:
         audit.record(
             connection, stream="sweeps", actor=SWEEPER, action=action, subject="runs",
             details={"count": len(run_ids), "first": str(run_ids[0]), "last": str(run_ids[-1])}, now=now,

@@ -10,7 +10,7 @@ from kernel.clock import utc_now
 from store import audit
 from tests.integration.api.audited import CANARY, SAMPLES, UNCHANGING
 from tests.integration.api.test_api import BY_NAME, call, example
-from tests.support.world import ACTOR, SMALL_LOG, World
+from tests.support.world import ACTOR, SMALL_LOG, World, drive
 from triggers.blueprint import ENDPOINTS
 
 CHANGING = sorted({endpoint.name for endpoint in ENDPOINTS if endpoint.method != "GET"} - UNCHANGING)
@@ -86,6 +86,18 @@ def test_a_run_is_told_from_its_start_to_its_end(world: World) -> None:
         ("run.succeeded", "sluice"), ("run.started", ACTOR),
     ]  # fmt: skip
     assert {event["stream"] for event in events} == {audit.run_stream(run.id)}
+
+
+def test_a_pause_is_told_when_it_comes(world: World) -> None:
+    world.publish()
+    run = world.start(file=world.upload(SMALL_LOG))
+    with psycopg.connect(world.owner_url) as owner:
+        owner.execute("UPDATE sluice.workflow_run SET requested = 'pause' WHERE id = %s", [run.id])
+    drive(world.services, run.id)
+    events = call(world, "audit_list", query={"subject": str(run.id)}).body["items"]
+    assert [(event["action"], event["actor"]) for event in events] == [
+        ("run.suspended", "sluice"), ("run.started", ACTOR),
+    ]  # fmt: skip
 
 
 # Reading it -----------------------------------------------------------------------------------------

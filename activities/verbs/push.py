@@ -167,7 +167,7 @@ class _Pushing:
         if held := counts[Fate.HELD]:
             raise InDoubt(
                 f"{held} records were sent to {self.call.connector!r} and no usable answer came. They are "
-                "held and not sent again; look them up in the system."
+                "held and not sent again: look them up there, resolve their postings, and retry the run."
             )
         return Result(counts=counts, measures=self._measures())
 

@@ -1,5 +1,6 @@
 """Dead letters over the API: found, discarded, taken up again; what does not fit changes nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -98,6 +99,15 @@ def test_a_letter_is_not_taken_up_twice(world: World) -> None:
         assert again.status == 409
         assert first.body["id"] in again.body["detail"]
     assert states(world) == ["RETRIED", "OPEN"]
+    assert len(call(world, "runs_list").body["items"]) == 2
+
+
+def test_of_several_who_take_up_a_letter_at_once_one_does(world: World) -> None:
+    letter, other = map(str, set_aside(world, 2))
+    body = {"ids": [other, letter], "reason": WHY}
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda _: call(world, "dead_letters_retry", body=body).status, range(4)))
+    assert sorted(replies) == [202, 409, 409, 409]
     assert len(call(world, "runs_list").body["items"]) == 2
 
 

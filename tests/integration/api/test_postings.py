@@ -1,5 +1,6 @@
 """Postings over the API: found, shown, and resolved by a person once and for good."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -80,6 +81,19 @@ def test_to_say_the_same_again_changes_nothing_and_to_say_otherwise_is_refused(w
         refused = call(world, "postings_resolve", id=posting, body=other)
         assert refused.status == 409
         assert "is CONFIRMED" in refused.body["detail"]
+    assert world.sql("SELECT count(*) FROM sluice.audit_event WHERE action = 'posting.resolved'") == [(1,)]
+
+
+def test_of_two_who_disagree_at_once_one_is_heard(world: World) -> None:
+    posting = str(in_doubt(world)[0])
+    with ThreadPoolExecutor(2) as pool:
+        statuses = pool.map(
+            lambda outcome: (
+                call(world, "postings_resolve", id=posting, body={"outcome": outcome, "reason": WHY}).status
+            ),
+            ("confirmed", "rejected"),
+        )
+    assert sorted(statuses) == [200, 409]
     assert world.sql("SELECT count(*) FROM sluice.audit_event WHERE action = 'posting.resolved'") == [(1,)]
 
 

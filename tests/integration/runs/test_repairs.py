@@ -167,3 +167,22 @@ def test_a_letter_that_someone_dealt_with_is_not_opened_by_a_repeat(world: World
         owner.execute("UPDATE sluice.dead_letter SET state = 'DISCARDED'")
     world.finish(run)
     assert letter_states(world) == ["DISCARDED"]
+
+
+def test_a_reject_of_a_later_write_leaves_the_earlier_write_alone(world: World) -> None:
+    world.publish(definition())
+    with psycopg.connect(world.erp_url) as erp:
+        erp.execute("ALTER TABLE job_ledger ADD CONSTRAINT closed CHECK (case_id <> '2-b')")
+    world.finish(world.start("two-writes", file=world.upload(LOG)))
+    with psycopg.connect(world.erp_url) as erp:
+        erp.execute("ALTER TABLE job_ledger DROP CONSTRAINT closed")
+    refused = world.sql("SELECT id FROM sluice.dead_letter WHERE strpos(reason, 'closed') > 0")
+    run = world.finish(retried(world, [letter_id for (letter_id,) in refused]))
+    tasks = world.tasks(run.id)
+    assert run.state is RunState.SUCCEEDED, run.failure
+    assert {key for key, task in tasks.items() if task.state is not TaskState.SKIPPED} == {
+        "second",
+        "post_second",
+    }
+    assert (counts(world, run, "post_second")["posted"], len(world.ledger())) == (1, 6)
+    assert [line["step"] for line in run.totals or []] == ["post_second"]

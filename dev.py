@@ -52,7 +52,7 @@ The first run downloads packages into .venv and .sluice (a minute or two); remov
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "demo": ("-P", "-m", "localhost", "demo"),
     "start": ("-P", "-m", "localhost", "up"),
-    "test": ("-m", "pytest"),
+    "test": ("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"),
     "bench": ("-m", "benchmarks"),
 }
 

@@ -1,6 +1,9 @@
 """Sweeps over leftovers, in small windows: sealed contexts of ended runs, and old durable history."""
 
+import itertools
 import logging
+import re
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +19,10 @@ from store.blobs import CONTEXT
 logger = logging.getLogger(__name__)
 
 WINDOW = 50
-"""Runs, or names of blobs, that one sweep looks at."""
+"""Runs that one sweep deletes something of."""
+LISTED = 1_000
+"""Names of blobs that are looked at together."""
+_CONTEXT_NAME = re.compile(r"(?P<run>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<execution>\d+)/")
 
 
 def sweep_leftovers(deployment: Deployment, orchestrations: Orchestrations) -> tuple[int, int]:
@@ -33,18 +39,29 @@ def sweep_leftovers(deployment: Deployment, orchestrations: Orchestrations) -> t
 def purge_contexts(deployment: Deployment, window: int = WINDOW) -> int:
     """Delete context blobs whose run has ended. Their key is gone already; an execution that died between
     ending the run and deleting them has left them."""
-    found: dict[UUID, set[str]] = {}
-    for name in deployment.blobs.names(CONTEXT, window * 20):
-        run_id, number, _ = name.split("/", maxsplit=2)
-        found.setdefault(UUID(run_id), set()).add(number)
-    with deployment.database.reading() as connection:
-        ended = runs.ended_of(connection, sorted(found))[:window]
-    for ended_id in ended:
-        for number in sorted(found[ended_id]):  # a retry that begins meanwhile writes under its own
-            deployment.blobs.delete_prefix(CONTEXT, f"{ended_id}/{number}/")
+    ended: list[UUID] = []
+    for names in itertools.batched(deployment.blobs.names(CONTEXT), LISTED, strict=False):
+        found = _executions(names)
+        with deployment.database.reading() as connection:
+            over = runs.ended_of(connection, sorted(found))[: window - len(ended)]
+        for ended_id in over:
+            for number in sorted(found[ended_id]):  # a retry that begins meanwhile writes under its own
+                deployment.blobs.delete_prefix(CONTEXT, f"{ended_id}/{number}/")
+        ended += over
+        if len(ended) >= window:
+            break
     with deployment.database.transaction(SWEEPER) as connection:
         _note(connection, "run.context_purged", ended, deployment.clock())
     return len(ended)
+
+
+def _executions(names: Iterable[str]) -> dict[UUID, set[str]]:
+    """The executions that have left contexts, by run. Blobs of other names are not ours."""
+    found: dict[UUID, set[str]] = {}
+    for name in names:
+        if match := _CONTEXT_NAME.match(name):
+            found.setdefault(UUID(match["run"]), set()).add(match["execution"])
+    return found
 
 
 def purge_histories(deployment: Deployment, orchestrations: Orchestrations, window: int = WINDOW) -> int:

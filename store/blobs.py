@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import Conflict, NotFound, Unavailable
@@ -51,11 +50,12 @@ class Blobs:
         with self._mapped(name):
             return bytes(self._blob(container, name).download_blob().readall())
 
-    def names(self, container: str, limit: int) -> list[str]:
-        """Names of the first `limit` blobs; none when there is no such container yet."""
+    def names(self, container: str) -> Iterator[str]:
+        """Names of all blobs, as they are listed; none when there is no such container yet."""
         with self._mapped(container):
             client = self._service().get_container_client(container)
-            return list(islice(client.list_blob_names(), limit)) if client.exists() else []
+            if client.exists():
+                yield from client.list_blob_names()
 
     def delete_prefix(self, container: str, prefix: str) -> int:
         """Delete every blob whose name starts with `prefix`; returns how many."""

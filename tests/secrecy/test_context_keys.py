@@ -34,7 +34,7 @@ class Backup:
 def backup(world: World, run_id: UUID) -> Backup:
     """What there is of the run's context now."""
     blobs = world.services.blobs
-    names = [name for name in blobs.names(CONTEXT, 100_000) if name.startswith(str(run_id))]
+    names = [name for name in blobs.names(CONTEXT) if name.startswith(str(run_id))]
     [(wrapped,)] = world.sql("SELECT context_key FROM sluice.workflow_run WHERE id = %s", [run_id])
     return Backup({name: blobs.read(CONTEXT, name) for name in names}, wrapped)
 

@@ -336,9 +336,10 @@ def test_leftovers_go_in_small_windows(world: World) -> None:
     world.finish(ended)
     assert one_segment(world.services, going.id).next is Next.CONTINUE
     world.services.blobs.write(CONTEXT, f"{ended.id}/0000/segment-0000", b"left by a worker that died")
+    world.services.blobs.write(CONTEXT, "put/here/by someone else", b"not ours", overwrite=True)
     durable = Unstarted()
     assert sweep_leftovers(world.deployment, durable) == (1, 0)
-    left = {name.partition("/")[0] for name in world.services.blobs.names(CONTEXT, 1000)}
+    left = {name.partition("/")[0] for name in world.services.blobs.names(CONTEXT)}
     assert (str(ended.id) in left, str(going.id) in left) == (False, True)
     skip(world, world.deployment.recovery.history_kept + timedelta(hours=1))
     assert sweep_leftovers(world.deployment, durable) == (0, 1)

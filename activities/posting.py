@@ -29,6 +29,9 @@ from workflows.states import PostingState
 ROUNDS = 5
 UNSETTLED = "An earlier run sent other values under the same key and their outcome is not known."
 NO_ANSWER = "The call was begun, and no usable answer to it was written down."
+REFUSED_LATER = (
+    "An earlier call got no usable answer, and the system refuses the record when it is sent again."
+)
 NO_RESULT = "The answer did not say, or said twice, what became of this record."
 _UNKNOWN = (PostingState.SENT, PostingState.IN_DOUBT)
 
@@ -75,7 +78,7 @@ class Batch:
             current = self._claim(waiting, fates, absent)
             if current.keys:
                 fates.sent = True
-                self._confirm(current.keys, self._send(current), fates)
+                self._confirm(current, self._send(current), fates)
             if current.doubtful:
                 absent |= self._look_up(current.doubtful)
         raise Transient("Another run posts the same records at this moment.", retry_after=2)
@@ -195,15 +198,17 @@ class Batch:
     def _outcomes(self, keys: Sequence[str], reason: str | None = None) -> list[Outcome]:
         return [Outcome(key, self.claim.token, None, reason) for key in keys]
 
-    def _confirm(self, keys: Sequence[str], results: Sequence[PushResult], fates: Fates) -> None:
+    def _confirm(self, current: _Round, results: Sequence[PushResult], fates: Fates) -> None:
         """Write down the answers. Keys that moved under our claim are settled; others come again. An answer
         counts even when the run has ended meanwhile and the call was thought to be in doubt."""
-        said = Counter(result.key for result in results)
+        keys, said = current.keys, Counter(result.key for result in results)
         done = {result.key: result for result in results if said[result.key] == 1}
-        answered = [done[key] for key in keys if key in done]
+        doubted = {key for key, result in done.items() if self._proves_nothing(result, current)}
+        answered = [done[key] for key in keys if key in done and key not in doubted]
         good = [self._outcome(one) for one in answered if one.status is not PushStatus.REJECTED]
         bad = [self._outcome(one) for one in answered if one.status is PushStatus.REJECTED]
         silent = self._outcomes([key for key in keys if key not in done], NO_RESULT)
+        silent += self._outcomes([key for key in keys if key in doubted], REFUSED_LATER)
         now = self.work.services.clock()
         with self.work.services.database.transaction(ENGINE) as connection:
             postings.lock_postings(connection, keys)
@@ -214,6 +219,12 @@ class Batch:
         fates.settle_all(held, Fate.HELD)
         for key in refused:
             fates.settle(key, Fate.REJECTED, done[key].reason)
+
+    def _proves_nothing(self, result: PushResult, current: _Round) -> bool:
+        """Whether it is the refusal of a repeated call: the system may have accepted the one before. What was
+        looked up before it was sent again is known not to be there."""
+        repeated = self.operation.idempotency is Idempotency.NATIVE and result.key not in current.fresh
+        return repeated and result.status is PushStatus.REJECTED
 
     def _outcome(self, result: PushResult) -> Outcome:
         if result.status is PushStatus.REJECTED:

@@ -119,6 +119,20 @@ def test_storm(books: Books, kind: Kind, report: Callable[[Tally], None]) -> Non
     report(found)
 
 
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_refusal_after_a_doubt_proves_nothing(
+    books: Books, accepted: bool, report: Callable[[Tally], None]
+) -> None:
+    """The period was closed between the two calls: whether the first one was accepted, nobody has said."""
+    unknown = Fault(FaultKind.FAILED, method="POST", accepted=accepted)
+    books.erp.faults(unknown, Fault(FaultKind.ERROR_BODY, method="POST", probability=1.0))
+    load, run = books.post(Kind.NATIVE, BATCH)
+    found = books.compare("ERP: refusal after a doubt", load, run, 2)
+    assert (run.state, (run.failure or {}).get("code")) == (RunState.FAILED, "in_doubt")
+    assert (found.held, found.refused) == (BATCH, 0)
+    report(found)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_erp_that_never_answers_again(books: Books, kind: Kind, report: Callable[[Tally], None]) -> None:
     """The attempts end some time; then every record is held where people see it."""

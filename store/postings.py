@@ -192,7 +192,8 @@ _MOVE = text(
     " reason = given.reason, sent_at = CASE :state WHEN 'SENT' THEN :now WHEN 'INTENDED' THEN NULL"
     " ELSE sent_at END"
     " FROM unnest(:keys, :claims, :external_ids, :reasons) AS given(key, claim, external_id, reason)"
-    " WHERE idempotency_key = given.key AND posting.claim = given.claim AND posting.state = ANY(:before)"
+    " WHERE idempotency_key = ANY(:keys) AND idempotency_key = given.key AND posting.claim = given.claim"
+    " AND posting.state = ANY(:before)"
     " RETURNING idempotency_key"
 ).bindparams(
     bindparam("state", type_=Text),

@@ -109,11 +109,18 @@ FOR EACH STATEMENT EXECUTE FUNCTION sluice.record_dead_letter_transition();
 """
 
 
+# The first statement of a session decides how many rows the plan of the recorder expects: after one that
+# changed none, a nested loop would compare every row with every other ever after.
+_PLANS = "ALTER FUNCTION sluice.record_{entity}_transition() SET enable_nestloop = off"
+
+
 def upgrade() -> None:
     """Add what recovery, operators and auditors need; the application role may read the heads."""
     op.execute(_CHANGES)
     op.execute(_HEADS)
     op.execute(_RECORDER)
+    for entity in ("workflow_run", "task_run", "posting", "dead_letter"):
+        op.execute(_PLANS.format(entity=entity))
     role = context.config.attributes["app_role"]
     quoted = op.get_bind().dialect.identifier_preparer.quote_identifier(role)
     op.execute(f"GRANT SELECT ON sluice.audit_head TO {quoted}")

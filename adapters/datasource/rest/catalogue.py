@@ -19,8 +19,9 @@ _OWN_HEADERS = frozenset(
 )
 KEY = "key"
 """The placeholder for the idempotency key."""
-_CALLS = 3
-"""Calls in a row that a push of one record can make: look, write, and look again after a conflict."""
+CALLS = 3
+"""Calls in a row that a push of one record can make: look, write, and look again after a conflict. After the
+time of so many, others look for what was pushed, so that no write may leave later than one call before."""
 
 
 def parsed_settings(settings: Mapping[str, Any]) -> RestSettings:
@@ -63,7 +64,7 @@ def _operation(name: str, spec: OperationSpec, timeout: float) -> Operation:
             idempotency=spec.idempotency,
             batch_size=spec.batch_size or 1,
             atomic=spec.atomic,
-            settles_seconds=_CALLS * timeout,
+            settles_seconds=CALLS * timeout,
         )
     one = isinstance(spec, LookupSpec)
     return Operation(

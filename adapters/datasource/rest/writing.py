@@ -4,12 +4,13 @@ A refused batch is divided until the refused records stand alone; a refusal prov
 request was written. Where an answer does not tell what became of a record, the outcome is in doubt.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 
 from adapters.contract import Idempotency, Outgoing, PushResult, PushStatus
 from adapters.datasource.rest.answers import NoResult, results
 from adapters.datasource.rest.bodies import Ready, body, ready
-from adapters.datasource.rest.catalogue import KEY
+from adapters.datasource.rest.catalogue import CALLS, KEY
 from adapters.datasource.rest.failures import CONFLICTS, REFUSALS
 from adapters.datasource.rest.finding import Finder
 from adapters.datasource.rest.http import Http
@@ -57,6 +58,7 @@ class _Writer:
         self._spec = spec
         self._values = values
         self._finder = Finder(http, spec, spec.find, values) if spec.find else None
+        self._latest = time.monotonic() + (CALLS - 1) * http.settings.timeout
 
     def push(self, batch: Sequence[Outgoing]) -> None:
         """Settle every record. Raises `InDoubt` instead of any other error once something was written."""
@@ -98,6 +100,7 @@ class _Writer:
         return left
 
     def _send(self, records: Sequence[Ready]) -> None:
+        self._check_time()
         call = self._call(records)
         answer = self._http.write(call)
         if answer.ok:
@@ -110,6 +113,15 @@ class _Writer:
             self._conflicting(records, call, answer)
         else:
             raise self._http.failure(answer, call, _any_values(records))
+
+    def _check_time(self) -> None:
+        """Another execution looks for the records once this push must have taken effect, and sends what it
+        does not find: a write that leaves later would be the second one."""
+        if self._spec.idempotency is Idempotency.LOOKUP and time.monotonic() > self._latest:
+            raise Transient(
+                f"Looking up the records of a batch at {self._http.settings.origin} took too long to write "
+                "them afterwards. Lower batch_size, or raise timeout."
+            )
 
     def _accepted(self, records: Sequence[Ready], call: Call, answer: Answer) -> None:
         needed = not self._spec.answer.tells_nothing or self._http.settings.errors is not None

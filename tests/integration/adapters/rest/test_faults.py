@@ -300,6 +300,20 @@ def test_credentials_that_the_system_repeats_go_no_further(
     assert "internal-canary" not in " ".join(told)
 
 
+def test_a_batch_that_was_looked_up_too_slowly_is_not_written(
+    server: ErpServer, make_adapter: MakeAdapter
+) -> None:
+    """After `settles_seconds` another execution looks for the records, and sends what it does not find."""
+    server.faults(Fault(FaultKind.SLOW, method="GET", probability=1.0, seconds=0.3))
+    adapter = make_adapter(timeout=TIMEOUT)
+    batch = [line() for _ in range(5)]
+    with pytest.raises(Transient, match="batch_size"):
+        adapter.push("searchable_batch", {}, batch)
+    assert not any(server.counts("searchable")[record.key] for record in batch)
+    server.clear_faults()
+    assert push_until_settled(adapter, "searchable_batch", batch).accepted == {one.key for one in batch}
+
+
 @pytest.mark.parametrize("deliver_first", [False, True])
 @pytest.mark.parametrize("operation", SAFE)
 def test_a_line_cut_within_the_body_is_in_doubt_and_then_settled(

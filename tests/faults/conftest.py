@@ -20,7 +20,7 @@ from tests.support.world import closing, make_world
 __all__ = ["erp_server", "erp_template", "migrated", "template"]
 
 KILLS = 5
-OUTAGE_SECONDS = 2.0
+OUTAGE_SECONDS = 1.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

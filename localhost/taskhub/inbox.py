@@ -27,6 +27,8 @@ _URGENCY = {
     RESUMED: _CONTROL,
 }
 _HALTS = {SUSPENDED: True, RESUMED: False}
+# Lost in a crash these come again: history says which activities and timers are open.
+_UNHURRIED = frozenset({"taskCompleted", "taskFailed", "timerFired"})
 
 # The SDK replays about 25 events in a millisecond. Below this many, waiting costs more than it saves.
 _CHEAP_EVENTS = 100
@@ -60,7 +62,7 @@ class Inbox:
     def send(self, instance: Instance, kind: str, event: bytes, visible: float | None = None) -> None:
         """Put an event on its way; it arrives now, or when it becomes visible."""
         message = Message(self._journal.next_id(), instance.id, kind, event, visible)
-        self._journal.sent(message)
+        self._journal.sent(message, hurry=kind not in _UNHURRIED)
         self.carry(instance, message)
 
     def carry(self, instance: Instance, message: Message) -> None:

@@ -1,9 +1,10 @@
 """What changed and is not yet committed, and the task that commits it.
 
 A batch is a snapshot of everything that changed since the one before, taken at one instant of the single
-threaded hub: any committed state is a consistent cut. While a batch is being written the next one gathers;
-nothing waits for company. What may only be seen once it is durable (work that has side effects, answers to
-clients) waits for the batch that holds its cause: `after` and `durable`.
+threaded hub: any committed state is a consistent cut. While a batch is being written the next one gathers.
+What may only be seen once it is durable (work that has side effects, answers to clients) waits for the batch
+that holds its cause: `after` and `durable`. Nothing else waits for company, but for messages that nobody was
+promised: they let the turn that they cause go with them.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ from localhost.taskhub.model import Entity, Instance, Message
 
 BEFORE_COMMIT = "before commit"
 AFTER_COMMIT = "after commit"
+
+# How long a message that is in no hurry waits for what it causes; a short turn takes about a millisecond.
+_PATIENCE_SECONDS = 0.003
 
 type Effect = Callable[[], None]
 
@@ -49,6 +53,7 @@ class Journal:
         self._effects: list[Effect] = []
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
         self._work = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
         self._draining = False
         self._failure: HubLost | None = None
 
@@ -69,9 +74,16 @@ class Journal:
         self._entities[entity.id] = entity
         self._work.set()
 
-    def sent(self, message: Message) -> None:
-        """The message is on its way."""
+    def sent(self, message: Message, *, hurry: bool = True) -> None:
+        """The message is on its way. Without hurry it may wait a moment for other changes."""
         self._messages[message.id] = message
+        if hurry:
+            self._work.set()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._end_of_patience)
+
+    def _end_of_patience(self) -> None:
+        self._later = None
         self._work.set()
 
     def consumed(self, message: Message) -> None:
@@ -103,6 +115,7 @@ class Journal:
             batch = self._open if self._pending() else self._open - 1
         if batch <= self._committed:
             return
+        self._work.set()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(batch, []).append(done)
         await done
@@ -150,6 +163,9 @@ class Journal:
         return any(changes) or bool(self._effects)
 
     def _take(self) -> Batch:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         batch = Batch(self._open)
         for instance in self._instances.values():
             _write(batch, instance)

@@ -68,11 +68,13 @@ class GatedStore:
         self._ownership = ownership
         self.gate = asyncio.Event()
         self.gate.set()
+        self.commits = 0
 
     async def commit(self, changes: Batch) -> None:
         """See journal.Store."""
         await self.gate.wait()
         await self._ownership.commit(changes)
+        self.commits += 1
 
 
 class Bench:

@@ -118,6 +118,23 @@ def test_nothing_is_seen_before_it_is_durable(hub_url: str, hub_name: str) -> No
     on_a_bench(hub_url, hub_name, scenario)
 
 
+def test_a_result_is_soon_durable_without_the_turn_it_causes(hub_url: str, hub_name: str) -> None:
+    async def scenario(bench: Bench) -> None:
+        await start(bench, "chain", 1, "one")
+        await bench.settle()
+        await bench.hands.do(TURN)
+        await bench.settle()
+        before = bench.store.commits
+        await bench.hands.do(ACTIVITY)
+        await _until(lambda: bench.store.commits > before)
+        await bench.crash()
+        await bench.settle()
+        assert not bench.hands.held[ACTIVITY]
+        assert len(bench.hands.held[TURN]) == 1
+
+    on_a_bench(hub_url, hub_name, scenario)
+
+
 async def _until(reached: Callable[[], bool]) -> None:
     """As `eventually`, for what happens on this loop."""
     async with asyncio.timeout(5):

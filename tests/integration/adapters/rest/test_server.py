@@ -21,7 +21,7 @@ def test_a_line_that_a_kill_tore_was_never_accepted(tmp_path: Path) -> None:
 def test_a_fault_strikes_as_often_as_asked_and_by_chance_repeatably() -> None:
     counted = Faults()
     counted.add(Fault(FaultKind.SLOW, "keyed", times=2))
-    assert [counted.take(name) is not None for name in ("sink", "keyed", "keyed", "keyed")] == [
+    assert [counted.take(name, "POST") is not None for name in ("sink", "keyed", "keyed", "keyed")] == [
         False,
         True,
         True,
@@ -31,14 +31,14 @@ def test_a_fault_strikes_as_often_as_asked_and_by_chance_repeatably() -> None:
     def struck(seed: int) -> list[bool]:
         faults = Faults()
         faults.add(Fault(FaultKind.SLOW, probability=0.5, seed=seed))
-        return [faults.take("sink") is not None for _ in range(50)]
+        return [faults.take("sink", "POST") is not None for _ in range(50)]
 
     assert struck(1) == struck(1) != struck(2)
     assert 10 < sum(struck(1)) < 40
 
 
 def test_faults_survive_the_way_to_the_server() -> None:
-    fault = Fault(FaultKind.BUSY, "sink", 3, 0.25, 7, 0.5, 429, RetryForm.DATE, accepted=True)
+    fault = Fault(FaultKind.BUSY, "sink", "POST", 3, 0.25, 7, 0.5, 429, RetryForm.DATE, accepted=True)
     assert Fault.from_dict(fault.to_dict()) == fault
 
 

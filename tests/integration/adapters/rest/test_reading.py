@@ -175,6 +175,9 @@ def test_a_longer_failure_of_a_read_is_left_to_the_engine(
     assert server.state()["requests"] <= before + 3
 
 
+A_DAY = 86_400
+
+
 @pytest.mark.parametrize("form", list(RetryForm))
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_system_says_when_to_come_back(
@@ -183,13 +186,16 @@ def test_a_busy_system_says_when_to_come_back(
     server.fault(FaultKind.BUSY, "reads", times=3, status=status, retry=form)
     with pytest.raises(Transient) as caught:
         read(make_adapter(fetching("link_header")))
-    if form is RetryForm.NONE:
-        assert caught.value.retry_after is None
-        assert isinstance(caught.value, RateLimited if status == 429 else SystemUnavailable)
+    asked = caught.value.retry_after
+    said = form not in (RetryForm.NONE, RetryForm.NONSENSE)
+    assert isinstance(caught.value, RateLimited if status == 429 or said else SystemUnavailable)
+    if not said:
+        assert asked is None
+    elif form in (RetryForm.PAST, RetryForm.HUGE):
+        assert asked == {RetryForm.PAST: 0, RetryForm.HUGE: A_DAY}[form]
     else:
-        assert isinstance(caught.value, RateLimited)
-        assert caught.value.retry_after is not None
-        assert BUSY_SECONDS - 2 <= caught.value.retry_after <= BUSY_SECONDS + 1
+        assert asked is not None
+        assert BUSY_SECONDS - 2 <= asked <= BUSY_SECONDS + 1
 
 
 @pytest.mark.parametrize("kind", [FaultKind.WRONG_TYPE, FaultKind.TRUNCATED, FaultKind.ERROR_BODY])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -14,8 +15,9 @@ from tests.faults.tally import Tally
 from tests.integration.conftest import erp_template, migrated, template
 from tests.support.adapter_fixtures import erp_server
 from tests.support.erp_server.client import ErpServer
+from tests.support.eventually import eventually
 from tests.support.services import Database, fresh_database
-from tests.support.world import closing, make_world
+from tests.support.world import SteppingClock, closing, make_world
 
 __all__ = ["erp_server", "erp_template", "migrated", "template"]
 
@@ -74,6 +76,11 @@ def module_books(services: Stack, template: str, erp_template: str, erp_server: 
         address = services.postgres.url(name, databases.ERP).replace("+psycopg", "")
         storage = services.endpoints.storage_connection_string
         with closing(make_world(made.app_url, made.owner_url, address, storage)) as world:
+            # The engine's waits take no time here; requests that the ERP carries out late do.
+            clock = cast(SteppingClock, world.services.clock)
+            clock.before_skip = lambda: eventually(
+                lambda: erp_server.state()["late"] == 0, what="late requests were carried out"
+            )
             yield Books(world, erp_server)
         with services.postgres.connect() as connection:
             databases.drop_database(connection, name)

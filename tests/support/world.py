@@ -177,12 +177,14 @@ class SteppingClock:
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self.before_skip: Callable[[], object] = lambda: None
 
     def __call__(self) -> datetime:
         return utc_now() + self.ahead
 
     def skip(self, time: timedelta) -> None:
-        """Let time pass, or run back."""
+        """Let time pass, or run back. What others were to do meanwhile, they get done before."""
+        self.before_skip()
         self.ahead += time
 
 

@@ -102,7 +102,7 @@ class Erp:
                 setattr(self, name, value)
         return await self.state(request)
 
-    async def state(self, _request: Request) -> Response:
+    async def state(self, request: Request) -> Response:
         """What tests ask for."""
         return json_response(
             200,
@@ -110,6 +110,7 @@ class Erp:
                 "requests": self.requests,
                 "tokens_granted": self.tokens_granted,
                 "faults_taken": self.faults.taken,
+                "late": request.app.state.late,
             },
         )
 
@@ -151,7 +152,7 @@ def _numbers(fault: dict[str, Any]) -> dict[str, float]:
 def make_app(ledger_path: Path) -> Starlette:
     """The server's application."""
     erp = Erp(ledger_path)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", erp.state),
             Route("/control", erp.control, methods=["POST"]),
@@ -166,3 +167,5 @@ def make_app(ledger_path: Path) -> Starlette:
             Route("/{resource}/strict-batches", erp.business, methods=["POST"]),
         ]
     )
+    app.state.late = 0
+    return app

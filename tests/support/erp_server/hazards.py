@@ -33,8 +33,13 @@ async def _slow(fault: Fault, _request: Request, process: Process) -> Response:
 
 async def _late(fault: Fault, request: Request, process: Process) -> Response:
     await request.body()  # kept by the request: once the client is gone it cannot be read any more
-    await asyncio.sleep(fault.seconds)
-    return await process()
+    state = request.app.state
+    state.late += 1
+    try:
+        await asyncio.sleep(fault.seconds)
+        return await process()
+    finally:
+        state.late -= 1
 
 
 async def _never(fault: Fault, request: Request, process: Process) -> Response:

@@ -24,9 +24,9 @@ def check_going(connection: Connection, work: Work) -> None:
         raise Interrupted(signal)
 
 
-def check_current(connection: Connection, services: Services, run: RunRow) -> None:
+def check_current(connection: Connection, services: Services, run: RunRow, *, alone: bool = False) -> None:
     """Raise `Interrupted` when the run has ended or another execution works on it: what this one has found
-    out is not written down any more."""
-    signal = runs.signal(connection, run.id, run.execution, services.clock())
+    out is not written down any more. `alone` is for who changes the run itself; see `runs.signal`."""
+    signal = runs.signal(connection, run.id, run.execution, services.clock(), alone=alone)
     if signal is Signal.OVERTAKEN:
         raise Interrupted(signal)

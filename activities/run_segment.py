@@ -147,7 +147,7 @@ class _Segment:
         now, wait = self.services.clock(), failed.wait(self.random.random())
         attempt = failed.attempt(now, wait)
         with self.services.database.transaction(ENGINE) as connection:
-            check_current(connection, self.services, self.run_row)
+            check_current(connection, self.services, self.run_row, alone=True)
             runs.record_attempt(connection, self.run_id, failed.step_key, attempt)
             if wait is not None:
                 until = now + wait

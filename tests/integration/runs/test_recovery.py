@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier
 from uuid import UUID
 
 import pytest
@@ -385,3 +386,20 @@ def test_of_two_deliveries_the_second_learns_that_the_run_is_paused(world: World
 
     assert one_segment(hooked(world, before_fetch=meanwhile), run.id).next is Next.SUSPENDED
     assert world.run(run.id).state is RunState.SUSPENDED
+
+
+def test_two_deliveries_that_fail_at_once_do_not_wait_for_each_other(world: World) -> None:
+    world.publish()
+    both = Barrier(2)
+    for _ in range(5):
+        run = world.start(file=world.upload(SMALL_LOG))
+
+        def fail() -> None:
+            both.wait(10)
+            raise DOWN
+
+        services = hooked(world, before_fetch=fail)
+        given = SegmentInput(str(run.id), 0)
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(lambda _, given=given: run_segment(services, given), range(2)))  # noqa: B023
+        assert {outcome.next for outcome in outcomes} == {Next.RETRY}

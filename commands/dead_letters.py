@@ -174,7 +174,7 @@ def _insert_run(
         "created_at": now,
         "repair_of": original.id,
     }
-    runs.insert_run(connection, values, [(step.key, step.verb) for step in workflow.steps])
+    runs.insert_run(connection, values, [(step.key, step.kind) for step in workflow.steps])
     replaced = workflow.step(step_key).rejecting
     unneeded = unneeded_steps(workflow, replaced, deployment.engine)
     runs.finish_tasks(connection, run_id, TaskState.SKIPPED, now, keys=unneeded)

@@ -56,7 +56,7 @@ def start_run(
             "reason": reason,
             "created_at": now,
         }
-        runs.insert_run(connection, run, [(step.key, step.verb) for step in workflow.steps])
+        runs.insert_run(connection, run, [(step.key, step.kind) for step in workflow.steps])
         audit.record(
             connection, stream=audit.run_stream(run_id), actor=actor, action="run.started",
             subject=str(run_id), details={"workflow": key, "version": version.number}, now=now,

@@ -1,12 +1,15 @@
 """The shape of a workflow definition. `shape` reads it, `validation` checks what the shape cannot say."""
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import WithJsonSchema as Described
 from pydantic_core import PydanticCustomError
 
-from kernel.verbs import Verb
+from kernel.verbs import SideEffect, Verb
+from workflows.tolerance import PATTERN, checked_tolerance
 
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Lower case, digits, underscores")]
 WorkflowKey = Annotated[
@@ -16,6 +19,12 @@ Expression = Annotated[str, Field(min_length=1, description="A CEL expression")]
 Sql = Annotated[str, Field(min_length=1, description="One SELECT in DuckDB's dialect")]
 Duration = Annotated[str, Field(pattern=r"^\d{1,5}(s|m|h|d)$", description="A whole number and s, m, h or d")]
 InputType = Literal["text", "integer", "decimal", "boolean", "date"]
+VersionMode = Literal["pinned", "latest"]
+Tolerance = Annotated[
+    int | str,
+    BeforeValidator(checked_tolerance),
+    Described({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": PATTERN}]}),
+]
 
 
 def name_pattern(joiner: str) -> re.Pattern[str]:
@@ -88,6 +97,65 @@ class LogicGate(Part):
     otherwise: str = "end"
 
 
+class Generator(Part):
+    """Records that are read from a system only to be dispatched, page by page."""
+
+    fetch: Fetch
+
+
+def _kind_of_source(given: Any) -> str:
+    return "(key)" if isinstance(given, str) else "(generator)"
+
+
+Source = Annotated[
+    Annotated[Key, Tag("(key)")] | Annotated[Generator, Tag("(generator)")], Discriminator(_kind_of_source)
+]
+"""An earlier step's key, or a generator. `shape` leaves the tags out of paths."""
+
+
+class Dispatch(Part):
+    """Fan-out: for each record, a chunk, these steps or a run of another workflow, many at once."""
+
+    over: Source
+    key: Annotated[list[str], Field(min_length=1)]
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
+    batch: Annotated[int, Field(ge=1, le=100)] = 1
+    tolerate: Tolerance = 0
+    on_failure: Literal["continue", "stop"] = "continue"
+    steps: Annotated[list["Step"], Field(min_length=1)] = Field(default_factory=list)
+    workflow: WorkflowKey | None = None
+    version: VersionMode = "pinned"
+    inputs: dict[Key, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_body(self) -> "Dispatch":
+        if bool(self.steps) == (self.workflow is not None):
+            kind, said = ("many_bodies", "both") if self.steps else ("no_body", "neither")
+            message = "A dispatch has either `steps` or `workflow`; this one has {said}"
+            raise PydanticCustomError(kind, message, {"said": said})
+        return self
+
+    @property
+    def source(self) -> str | None:
+        """Key of the step whose records are the chunks; `None` with a generator."""
+        return self.over if isinstance(self.over, str) else None
+
+    @property
+    def generator(self) -> Fetch | None:
+        """The call that yields the chunks, when they are no earlier step's records."""
+        return None if isinstance(self.over, str) else self.over.fetch
+
+
+class NestedRun(Part):
+    """A run of another workflow; this one goes on when that has ended."""
+
+    workflow: WorkflowKey
+    version: VersionMode = "pinned"
+    inputs: dict[Key, Any] = Field(default_factory=dict)
+    on_failure: Literal["fail", "continue"] = "fail"
+    when_cancelled: Literal["cancel", "leave"] = "cancel"
+
+
 class Retry(Part):
     """How often and how long to wait after errors that may pass. `attempts` includes the first; `jitter` is
     the share by which a wait may be longer, so that what failed together does not come back together."""
@@ -100,7 +168,7 @@ class Retry(Part):
 
 
 class Step(Part):
-    """One step: a key, exactly one verb, and what is declared about its records."""
+    """One step: a key, exactly one kind of work, and what is declared about its records."""
 
     key: Key
     name: str = ""
@@ -110,6 +178,8 @@ class Step(Part):
     logic_gate: LogicGate | None = None
     govern: Govern | None = None
     push: Push | None = None
+    dispatch: Dispatch | None = None
+    run: NestedRun | None = None
     sensitive: list[str] = Field(default_factory=list)
     emits: Key | None = None
     measures: dict[Key, Sql] = Field(default_factory=dict)
@@ -121,20 +191,30 @@ class Step(Part):
     ] = None
 
     @model_validator(mode="after")
-    def _one_verb(self) -> "Step":
-        given = [verb for verb in STEP_VERBS if getattr(self, verb) is not None]
+    def _one_kind(self) -> "Step":
+        given = [kind for kind in STEP_KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             kind, said = ("many_verbs", " and ".join(given)) if given else ("no_verb", "none")
-            verbs = ", ".join(STEP_VERBS)
+            kinds = ", ".join(STEP_KINDS)
             raise PydanticCustomError(
-                kind, "A step has exactly one of {verbs}; this one has {said}", {"verbs": verbs, "said": said}
+                kind, "A step has exactly one of {kinds}; this one has {said}", {"kinds": kinds, "said": said}
             )
         return self
 
     @property
+    def kind(self) -> str:
+        """The name of the one part it has: its verb, `dispatch` or `run`."""
+        return next(str(kind) for kind in STEP_KINDS if getattr(self, kind) is not None)
+
+    @property
     def verb(self) -> Verb:
-        """The verb this step executes."""
-        return next(verb for verb in STEP_VERBS if getattr(self, verb) is not None)
+        """The verb this step executes; `ValueError` for a dispatch or run step, which has none."""
+        return Verb(self.kind)
+
+    @property
+    def writes(self) -> bool:
+        """Whether a segment ends with it: it writes, or others do so on its behalf."""
+        return self.kind not in STEP_VERBS or self.verb.side_effect is SideEffect.WRITE
 
     @property
     def call(self) -> Call | None:
@@ -143,11 +223,23 @@ class Step(Part):
 
     @property
     def rejecting(self) -> str:
-        """Key of the step whose records this one rejects: its own, or those that it writes."""
-        return self.push.records if self.push else self.key
+        """Key of the step whose records this one rejects: its own, or those that it writes or dispatches."""
+        if self.push:
+            return self.push.records
+        return (self.dispatch.source if self.dispatch else None) or self.key
 
 
 STEP_VERBS = (Verb.FETCH, Verb.LOOKUP, Verb.TRANSFORM, Verb.LOGIC_GATE, Verb.GOVERN, Verb.PUSH)
+STEP_KINDS = (*STEP_VERBS, "dispatch", "run")
+
+
+class Child(NamedTuple):
+    """A reference to another workflow: the step that makes it, its part, and which workflow it runs."""
+
+    step: str
+    part: Dispatch | NestedRun
+    workflow: str
+    version: VersionMode
 
 
 class Workflow(Part):
@@ -162,6 +254,22 @@ class Workflow(Part):
     ] = None
     steps: Annotated[list[Step], Field(min_length=1)]
 
+    def all_steps(self) -> Iterator[Step]:
+        """Every step in the order of the definition; those of a dispatch follow it."""
+        for step in self.steps:
+            yield step
+            yield from step.dispatch.steps if step.dispatch else ()
+
     def step(self, key: str) -> Step:
-        """The step of that key; `KeyError` when there is none."""
-        return next(step for step in self.steps if step.key == key)
+        """The step of that key, at the top or in a dispatch; `KeyError` when there is none."""
+        for step in self.all_steps():
+            if step.key == key:
+                return step
+        raise KeyError(key)
+
+    def children(self) -> Iterator[Child]:
+        """Every reference to another workflow."""
+        for step in self.steps:
+            part = step.run or step.dispatch
+            if part is not None and part.workflow is not None:
+                yield Child(step.key, part, part.workflow, part.version)

@@ -1,39 +1,59 @@
 """Steps into segments: what one activity runs in one go, with the context in memory.
 
-A segment ends after a write step. What later segments need, and only that, crosses the boundary.
+A segment ends after a write step; a dispatch or a nested run is one by itself. What later segments need, and
+only that, crosses the boundary.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from kernel.verbs import SideEffect
-from workflows.model import Workflow
+from workflows.model import Step, Workflow
 from workflows.references import record_references
 from workflows.sql import SqlEngine
+
+type SegmentKind = Literal["atomic", "dispatch", "run"]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive atomic steps. `carries` are the earlier and own steps whose records later segments need."""
+    """Consecutive atomic steps, or one dispatch or run step. `carries` are the earlier and own steps whose
+    records later segments need."""
 
     steps: tuple[str, ...]
     carries: tuple[str, ...] = ()
+    kind: SegmentKind = "atomic"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; the usual kind is left out."""
+        kind = {} if self.kind == "atomic" else {"kind": self.kind}
+        return {"steps": list(self.steps), "carries": list(self.carries), **kind}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Segment":
+        """The inverse of `to_dict`."""
+        return cls(tuple(data["steps"]), tuple(data["carries"]), data.get("kind", "atomic"))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The segments of a version, in order. Stored with the version, never computed again."""
+    """The segments of a version, in order. Stored with the version, never computed again.
+
+    `pinned` has the version numbers of the workflows that its steps are pinned to, by step key.
+    """
 
     segments: tuple[Segment, ...]
+    pinned: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {"segments": [{"steps": list(s.steps), "carries": list(s.carries)} for s in self.segments]}
+        pinned = {"pinned": dict(self.pinned)} if self.pinned else {}
+        return {"segments": [segment.to_dict() for segment in self.segments], **pinned}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Plan":
         """The inverse of `to_dict`."""
-        return cls(tuple(Segment(tuple(s["steps"]), tuple(s["carries"])) for s in data["segments"]))
+        return cls(tuple(map(Segment.from_dict, data["segments"])), dict(data.get("pinned", {})))
 
     def segment_of(self, step: str) -> int:
         """The index of the segment that holds a step."""
@@ -41,18 +61,40 @@ class Plan:
 
 
 def make_plan(workflow: Workflow, engine: SqlEngine) -> Plan:
-    """Cut a valid workflow into segments and find what each boundary must carry."""
-    groups: list[list[str]] = [[]]
-    for step in workflow.steps:
-        groups[-1].append(step.key)
-        if step.verb.side_effect is SideEffect.WRITE:
-            groups.append([])
-    groups = [group for group in groups if group]
-    needs = {step.key: record_references(step, engine) for step in workflow.steps}
+    """Cut a valid workflow into segments and find what each boundary must carry. Nothing is pinned yet."""
+    return Plan(_segments(workflow.steps, engine))
+
+
+def chunk_plan(steps: Sequence[Step], engine: SqlEngine) -> Plan:
+    """The same for the steps inside a dispatch. The chunk's own record is never carried: it is stored."""
+    return Plan(_segments(steps, engine))
+
+
+def _segments(steps: Sequence[Step], engine: SqlEngine) -> tuple[Segment, ...]:
+    groups = _groups(steps)
+    needs = {step.key: record_references(step, engine) for step in steps}
     segments = []
     for index, group in enumerate(groups):
-        before = {key for earlier in groups[: index + 1] for key in earlier}
-        later = [key for following in groups[index + 1 :] for key in following]
+        before = {step.key for earlier in groups[: index + 1] for step in earlier}
+        later = [step.key for following in groups[index + 1 :] for step in following]
         live = {need for key in later for need in needs[key]} & before
-        segments.append(Segment(tuple(group), tuple(sorted(live))))
-    return Plan(tuple(segments))
+        keys = tuple(step.key for step in group)
+        segments.append(Segment(keys, tuple(sorted(live)), _kind(group)))
+    return tuple(segments)
+
+
+def _groups(steps: Iterable[Step]) -> list[list[Step]]:
+    groups: list[list[Step]] = [[]]
+    for step in steps:
+        if step.dispatch or step.run:
+            groups.append([])
+        groups[-1].append(step)
+        if step.writes:
+            groups.append([])
+    return [group for group in groups if group]
+
+
+def _kind(group: Sequence[Step]) -> SegmentKind:
+    if group[0].dispatch:
+        return "dispatch"
+    return "run" if group[0].run else "atomic"

@@ -18,6 +18,8 @@ def record_references(step: Step, engine: SqlEngine) -> frozenset[str]:
         return engine.analyse(step.transform.sql).tables
     if step.govern:
         return engine.analyse(step.govern.facts).tables
+    if step.dispatch:
+        return frozenset({step.dispatch.source} if step.dispatch.source else ())
     return frozenset({step.push.records}) if step.push else frozenset()
 
 

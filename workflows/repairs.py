@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from kernel.verbs import SideEffect
 from workflows.expressions import template_expressions
 from workflows.model import Step, Workflow
 from workflows.references import expressions, record_references
@@ -18,7 +17,7 @@ def unneeded_steps(workflow: Workflow, replaced: str, engine: SqlEngine) -> list
     keys = [step.key for step in workflow.steps]
     position = keys.index(replaced)
     earlier = {step.key: step for step in workflow.steps[:position]}
-    writes = {key for key, step in earlier.items() if step.verb.side_effect is SideEffect.WRITE}
+    writes = {key for key, step in earlier.items() if step.writes}
     waiting = list(workflow.steps[position + 1 :])
     needed: set[str] = set()
     while waiting:

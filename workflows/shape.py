@@ -14,6 +14,8 @@ from workflows.model import Step, Workflow, WorkflowKey
 _ROUNDS = 4
 # The parts that can be left out whole while the rest still means something: a step, an input.
 _UNIT_DEPTH = 2
+# What pydantic puts into places besides the document's keys: the marks of keys and of a union's members.
+_NOT_WRITTEN = frozenset({"[key]", "(key)", "(generator)"})
 _SCHEMA_HINT = "The JSON Schema of definitions says what may stand here."
 
 
@@ -96,7 +98,7 @@ def _prune(data: dict[str, Any], errors: list[ErrorDetails], shape: Shape) -> No
 
 
 def _path(error: ErrorDetails) -> Pointer:
-    return tuple("with" if part == "with_" else part for part in error["loc"] if part != "[key]")
+    return tuple("with" if part == "with_" else part for part in error["loc"] if part not in _NOT_WRITTEN)
 
 
 def _fault(path: Pointer, error: ErrorDetails, document: Document) -> Fault:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kernel.errors import Fault, InvalidDefinition
-from kernel.verbs import SideEffect, Verb
 from workflows.catalogue import Catalogue
 from workflows.document import Document, read_document
 from workflows.flow import Flow
@@ -102,10 +101,10 @@ def _bypass_faults(
 def _order_warnings(placed: list[tuple[int, Step]], document: Document) -> Iterator[Fault]:
     written: str | None = None
     for index, step in placed:
-        if step.verb is Verb.GOVERN and written:
+        if step.govern and written:
             yield document.fault(
                 ("steps", index), "write_before_govern", f"{written!r} writes before {step.key!r} decides.",
                 "Put the govern step first if it guards that write.", "warning",
             )  # fmt: skip
-        if step.verb.side_effect is SideEffect.WRITE:
+        if step.writes:
             written = step.key

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, case, cast, exists, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, case, cast, exists, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 
 from kernel.errors import Conflict, NotFound
@@ -48,14 +48,20 @@ class RunRow:
     deadline_at: datetime | None
     replay_of: UUID | None
     repair_of: UUID | None
+    parent_run_id: UUID | None
+    parent_step: str | None
+    parent_chunk_id: UUID | None
+    root_run_id: UUID | None
+    depth: int
 
 
 @dataclass(frozen=True)
 class TaskRow:
-    """One step of one run."""
+    """One step of one run, or of one of its chunks."""
 
     id: UUID
     run_id: UUID
+    chunk_id: UUID | None
     step_key: str
     position: int
     verb: str
@@ -187,23 +193,31 @@ def set_context_key(connection: Connection, run_id: UUID, wrapped: bytes) -> byt
 
 
 def get_tasks(connection: Connection, run_id: UUID) -> list[TaskRow]:
-    """The run's tasks in step order."""
-    query = select(task_run).where(task_run.c.run_id == run_id).order_by(task_run.c.position)
-    rows = connection.execute(query)
-    return [TaskRow(**{**row._mapping, "state": TaskState(row.state)}) for row in rows]
+    """The run's own tasks in step order, without those of its chunks."""
+    query = select(task_run).where(_own(run_id)).order_by(task_run.c.position)
+    return [task_of(row) for row in connection.execute(query)]
+
+
+def task_of(row: Any) -> TaskRow:
+    """The task that a row of the table describes."""
+    return TaskRow(**{**row._mapping, "state": TaskState(row.state)})
+
+
+def _own(run_id: UUID, step_key: str | None = None) -> ColumnElement[bool]:
+    """The run's own tasks, or the one of a step."""
+    own = (task_run.c.run_id == run_id) & task_run.c.chunk_id.is_(None)
+    return own if step_key is None else own & (task_run.c.step_key == step_key)
 
 
 def get_task(connection: Connection, run_id: UUID, step_key: str) -> TaskRow:
     """One task."""
-    mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
-    row = connection.execute(select(task_run).where(mine)).one()
-    return TaskRow(**{**row._mapping, "state": TaskState(row.state)})
+    return task_of(connection.execute(select(task_run).where(_own(run_id, step_key))).one())
 
 
 def move_task(connection: Connection, run_id: UUID, step_key: str, state: TaskState, **values: Any) -> bool:
     """Compare-and-set a task into `state` with further column values; False when the table forbids it now."""
     table = task_run
-    mine = (table.c.run_id == run_id) & (table.c.step_key == step_key)
+    mine = _own(run_id, step_key)
     allowed = table.c.state.in_(predecessors(state))
     return connection.execute(table.update().where(mine, allowed).values(state=state, **values)).rowcount == 1
 
@@ -212,7 +226,7 @@ def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetim
     """PENDING, FAILED or SUSPENDED becomes RUNNING with one more attempt. A task that runs already, or that
     was paused, just goes on: being executed again after a crash, or continued, is no attempt that failed."""
     table = task_run
-    mine = (table.c.run_id == run_id) & (table.c.step_key == step_key)
+    mine = _own(run_id, step_key)
     startable = table.c.state.in_(predecessors(TaskState.RUNNING))
     paused = table.c.state == TaskState.SUSPENDED
     attempt = table.c.attempt + case((paused, 0), else_=1)
@@ -239,7 +253,7 @@ class Attempt:
 def record_attempt(connection: Connection, run_id: UUID, step_key: str, attempt: Attempt) -> None:
     """Write down an attempt that failed. If another follows, it counts as begun: a read that had succeeded
     and fails when it is repeated counts too, otherwise it would be tried for ever."""
-    mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
+    mine = _own(run_id, step_key)
     begun = task_run.c.state.in_((TaskState.RUNNING, TaskState.SUCCEEDED))
     attempts = task_run.c.attempts + cast([attempt.to_dict()], JSONB)
     more = task_run.c.attempt + (0 if attempt.wait_seconds is None else 1)
@@ -250,11 +264,11 @@ def finish_tasks(
     connection: Connection, run_id: UUID, state: TaskState, now: datetime,
     *, keys: Collection[str] | None = None, failure: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Move every task that may go to `state` there, or those of `keys`."""
+    """Move every task that may go to `state` there, those of chunks too; or the run's own of `keys`."""
     table = task_run
     chosen = [table.c.run_id == run_id, table.c.state.in_(predecessors(state))]
     if keys is not None:
-        chosen.append(table.c.step_key.in_(keys))
+        chosen += [table.c.chunk_id.is_(None), table.c.step_key.in_(keys)]
     values = {"state": state, "finished_at": now, "failure": failure}
     connection.execute(table.update().where(*chosen).values(values))
 
@@ -267,7 +281,7 @@ def suspend_tasks(connection: Connection, run_id: UUID) -> None:
 
 def set_task_progress(connection: Connection, run_id: UUID, step_key: str, counts: Mapping[str, int]) -> None:
     """Write how far a task is that runs or is paused; not a state change."""
-    mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
+    mine = _own(run_id, step_key)
     going = task_run.c.state.in_((TaskState.RUNNING, TaskState.SUSPENDED))
     connection.execute(task_run.update().where(mine, going).values(counts=dict(counts)))
 
@@ -280,7 +294,7 @@ def succeed_task(
     values = {"counts": dict(counts), "measures": dict(measures)}
     ended = {"finished_at": now, "failure": None}
     if not move_task(connection, run_id, step_key, TaskState.SUCCEEDED, **ended, **values):
-        mine = (task_run.c.run_id == run_id) & (task_run.c.step_key == step_key)
+        mine = _own(run_id, step_key)
         done = task_run.c.state == TaskState.SUCCEEDED
         running = exists().where(workflow_run.c.id == run_id, workflow_run.c.state == RunState.RUNNING)
         connection.execute(task_run.update().where(mine, done, running).values(**values))

@@ -91,6 +91,13 @@ workflow_run = Table(
     Column("repair_of", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
     # When what durable execution kept of it was deleted.
     Column("purged_at", _time),
+    # For a nested run: the run, step and chunk that it was started for, the run at the top, and how many runs
+    # are above it.
+    Column("parent_run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
+    Column("parent_step", Text),
+    Column("parent_chunk_id", UUID(as_uuid=True)),
+    Column("root_run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
+    Column("depth", Integer, nullable=False, server_default="0"),
     CheckConstraint(_RUN_STATES, name="workflow_run_state_check"),
     CheckConstraint("requested IN ('cancel','pause')", name="workflow_run_requested_check"),
     Index("workflow_run_open", "heartbeat_at", postgresql_where=text("state IN ('RUNNING','SUSPENDED')")),
@@ -98,6 +105,42 @@ workflow_run = Table(
     Index("workflow_run_created", "created_at", "id"),
     Index("workflow_run_workflow", "workflow", "created_at"),
     Index("workflow_run_state", "state", "created_at"),
+    Index(
+        "workflow_run_parent",
+        "parent_run_id",
+        "parent_step",
+        postgresql_where=text("parent_run_id IS NOT NULL"),
+    ),
+)
+
+chunk_run = Table(
+    "chunk_run",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id"), nullable=False),
+    Column("step_key", Text, nullable=False),
+    # Its place in the dispatch, from 0.
+    Column("number", Integer, nullable=False),
+    # SHA-256 of the values that identify it, and those values as people may see them.
+    Column("key_digest", Text, nullable=False),
+    Column("shown", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    # How often it began since the last progress.
+    Column("starts", Integer, nullable=False, server_default="0"),
+    # Where its record is: the page that this execution of the run has written.
+    Column("execution", Integer, nullable=False),
+    Column("page", Integer, nullable=False),
+    Column("wake_at", _time),
+    Column("started_at", _time),
+    Column("finished_at", _time),
+    Column("failure", JSONB),
+    Column("child_run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
+    CheckConstraint(_TASK_STATES, name="chunk_run_state_check"),
+    UniqueConstraint("run_id", "step_key", "number", name="chunk_run_number_key"),
+    UniqueConstraint("run_id", "step_key", "key_digest", name="chunk_run_record_key"),
+    Index("chunk_run_state", "run_id", "step_key", "state", "number"),
+    Index("chunk_run_page", "run_id", "step_key", "execution", "page"),
 )
 
 task_run = Table(
@@ -105,6 +148,8 @@ task_run = Table(
     metadata,
     Column("id", UUID(as_uuid=True), primary_key=True),
     Column("run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id"), nullable=False),
+    # Null for the steps of the run itself.
+    Column("chunk_id", UUID(as_uuid=True), ForeignKey("sluice.chunk_run.id")),
     Column("step_key", Text, nullable=False),
     Column("position", Integer, nullable=False),
     Column("verb", Text, nullable=False),
@@ -120,7 +165,9 @@ task_run = Table(
     # Digest of the records that a write sends.
     Column("batch_digest", Text),
     CheckConstraint(_TASK_STATES, name="task_run_state_check"),
-    UniqueConstraint("run_id", "step_key", name="task_run_step_key"),
+    UniqueConstraint(
+        "run_id", "chunk_id", "step_key", name="task_run_step_key", postgresql_nulls_not_distinct=True
+    ),
 )
 
 state_transition = Table(
@@ -146,8 +193,9 @@ posting = Table(
     Column("operation", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("state", Text, nullable=False),
-    # Who works on it: the run, its step, and one token per execution of the activity.
+    # Who works on it: the run, perhaps its chunk, the step, and one token per execution of the activity.
     Column("run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id"), nullable=False),
+    Column("chunk_id", UUID(as_uuid=True), ForeignKey("sluice.chunk_run.id")),
     Column("step_key", Text, nullable=False),
     Column("claim", UUID(as_uuid=True), nullable=False),
     Column("external_id", Text),
@@ -161,6 +209,7 @@ posting = Table(
     UniqueConstraint("idempotency_key", name="posting_idempotency_key_key"),
     Index("posting_run", "run_id", "step_key", "state"),
     Index("posting_unsettled", "id", postgresql_where=text("state IN ('SENT','IN_DOUBT')")),
+    Index("posting_chunk", "chunk_id", postgresql_where=text("chunk_id IS NOT NULL")),
 )
 
 connector = Table(
@@ -190,6 +239,7 @@ dead_letter = Table(
     metadata,
     Column("id", UUID(as_uuid=True), primary_key=True),
     Column("run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id"), nullable=False),
+    Column("chunk_id", UUID(as_uuid=True), ForeignKey("sluice.chunk_run.id")),
     Column("step_key", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -207,7 +257,15 @@ dead_letter = Table(
     Column("retry_payload", LargeBinary),
     Column("created_at", _time, nullable=False),
     CheckConstraint(_DEAD_LETTER_STATES, name="dead_letter_state_check"),
-    UniqueConstraint("run_id", "step_key", "digest", name="dead_letter_record_key"),
+    UniqueConstraint(
+        "run_id",
+        "chunk_id",
+        "step_key",
+        "digest",
+        name="dead_letter_record_key",
+        postgresql_nulls_not_distinct=True,
+    ),
+    Index("dead_letter_chunk", "chunk_id", postgresql_where=text("chunk_id IS NOT NULL")),
     Index("dead_letter_state", "state", "id"),
     Index("dead_letter_retry_run", "retry_run", postgresql_where=text("retry_run IS NOT NULL")),
 )

@@ -19,7 +19,7 @@ from activities.interruption import check_going
 from activities.services import ENGINE
 from activities.work import Work
 from adapters.contract import Adapter, Idempotency, Operation, Outgoing, PushResult, PushStatus
-from kernel.errors import CallerError, ExternalError, InDoubt, Transient
+from kernel.errors import CallerError, ExternalError, InDoubt, Settling, Transient
 from kernel.records import Record
 from store import postings
 from store.postings import Claim, Outcome, PostingRow
@@ -67,8 +67,8 @@ class Batch:
         """Settle every record of the batch, but for those whose call may still be on its way: they are in
         `waits`.
 
-        Raises `Transient` when the system does not answer or other executions keep taking records over, and
-        `Interrupted` when the run is to stop; what has been sent is settled before.
+        Raises `Transient` when the system does not answer, `Settling` when other executions keep taking
+        records over, and `Interrupted` when the run is to stop; what has been sent is settled before.
         """
         fates, absent = Fates(), dict[str, PostingRow]()
         for _ in range(ROUNDS):
@@ -81,7 +81,7 @@ class Batch:
                 self._confirm(current, self._send(current), fates)
             if current.doubtful:
                 absent |= self._look_up(current.doubtful)
-        raise Transient("Another run posts the same records at this moment.", retry_after=2)
+        raise Settling("Another run posts the same records at this moment.", retry_after=2)
 
     def _claim(self, keys: Sequence[str], fates: Fates, absent: Mapping[str, PostingRow]) -> _Round:
         """Settle what needs no sending, and mark SENT what may be sent. One transaction."""

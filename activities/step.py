@@ -10,7 +10,7 @@ from uuid import UUID
 from activities.beginning import Begun
 from activities.interruption import Interrupted, check_current, check_going
 from activities.repairing import repaired
-from activities.retrying import retry_delay
+from activities.retrying import pause, retry_delay
 from activities.services import ENGINE, Services
 from activities.verbs.fetch import fetch, lookup
 from activities.verbs.govern import govern
@@ -51,12 +51,12 @@ class StepFailed(Exception):
         self.step_key = work.step.key
         self.error = error
         self._work, self._task = work, task
-        self._failures = sum(1 for one in task.attempts if one["execution"] == work.run.execution)
+        self._before = [one for one in task.attempts if one["execution"] == work.run.execution]
 
     def wait(self, spread: float) -> timedelta | None:
         """How long to wait before the next attempt, if there is one. A wait that would outlast the step's
         timeout is not begun: the error becomes `TimedOut`."""
-        wait = retry_delay(self._work.step.retry, self._failures + 1, self.error, spread)
+        wait = self._delay(spread)
         deadline = self._work.deadline
         if wait is None or deadline is None or self._work.services.clock() + wait < deadline:
             return wait
@@ -69,8 +69,15 @@ class StepFailed(Exception):
     def attempt(self, now: datetime, wait: timedelta | None) -> Attempt:
         """What to write down about the attempt."""
         number, seconds = max(1, self._task.attempt), wait.total_seconds() if wait is not None else None
-        execution = self._work.run.execution
-        return Attempt(execution, number, now, self.error.code, self.error.message, seconds)
+        execution, error = self._work.run.execution, self.error
+        return Attempt(execution, number, now, error.code, error.message, seconds, error.counted)
+
+    def _delay(self, spread: float) -> timedelta | None:
+        """As the policy says; what does not count as a failed attempt is waited for as long as it takes."""
+        if not self.error.counted:
+            return pause(self.error, sum(one.get("times", 1) for one in self._before if _paused(one)), spread)
+        failures = sum(1 for one in self._before if not _paused(one))
+        return retry_delay(self._work.step.retry, failures + 1, self.error, spread)
 
 
 def run_step(
@@ -144,6 +151,10 @@ def _deadline(step: Step, task: TaskRow, now: datetime) -> datetime | None:
         return None
     began = task.started_at if task.state is TaskState.RUNNING and task.started_at else now
     return began + parse_duration(step.timeout)
+
+
+def _paused(attempt: Mapping[str, Any]) -> bool:
+    return not attempt.get("counted", True)
 
 
 def _unexpected(exc: Exception) -> InternalError:

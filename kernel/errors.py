@@ -27,6 +27,9 @@ SluiceError
 │   ├── InvalidData             records the system or its format cannot accept, with places
 │   ├── ExternalConflict        same key, other content
 │   └── InDoubt                 sent, but no usable answer
+├── Waiting                     nobody: it passes by itself, and waiting for it is no attempt that failed
+│   ├── Busy                    every slot of a connector's gate is taken
+│   └── Settling                what others have begun with the same records is not over
 └── InternalError               ourselves
 
 Codes are stable: clients may rely on them. Messages name what happened and what to do; they never carry
@@ -67,10 +70,14 @@ class Fault:
 
 
 class SluiceError(Exception):
-    """Root of the tree. `faults` lists single causes; all of them, not only the first."""
+    """Root of the tree. `faults` lists single causes; all of them, not only the first.
+
+    `transient` errors are worth trying again; those that are not `counted` use up no attempt of a step.
+    """
 
     code: ClassVar[str] = "error"
     transient: ClassVar[bool] = False
+    counted: ClassVar[bool] = True
 
     def __init__(
         self, message: str, *, faults: Sequence[Fault] = (), retry_after: float | None = None
@@ -281,6 +288,26 @@ class InDoubt(ExternalError):
     """Sent, but no usable answer: never sent again blindly."""
 
     code = "in_doubt"
+
+
+class Waiting(SluiceError):
+    """Nothing is wrong, something has to pass first. `retry_after` is the shortest wait that makes sense."""
+
+    code = "waiting"
+    transient = True
+    counted = False
+
+
+class Busy(Waiting):
+    """As many calls as the connector's `concurrency` allows are under way."""
+
+    code = "busy"
+
+
+class Settling(Waiting):
+    """Calls with the same records may still take effect, or another run posts them at this moment."""
+
+    code = "settling"
 
 
 class InternalError(SluiceError):

@@ -1,14 +1,13 @@
 """Workflow runs and their tasks. Every state change is one compare-and-set guarded by the state table."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, case, cast, exists, select, tuple_
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, select, tuple_
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
@@ -236,7 +235,10 @@ def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetim
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a step that failed. `wait_seconds` is how long the next one waits, if there is one."""
+    """One attempt at a step that failed. `wait_seconds` is how long the next one waits, if there is one.
+
+    What is not `counted` is only waited for; the same thing so many `times` in a row is one attempt.
+    """
 
     execution: int
     number: int
@@ -244,6 +246,8 @@ class Attempt:
     code: str
     message: str
     wait_seconds: float | None
+    counted: bool = True
+    times: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -255,9 +259,19 @@ def record_attempt(connection: Connection, run_id: UUID, step_key: str, attempt:
     and fails when it is repeated counts too, otherwise it would be tried for ever."""
     mine = _own(run_id, step_key)
     begun = task_run.c.state.in_((TaskState.RUNNING, TaskState.SUCCEEDED))
-    attempts = task_run.c.attempts + cast([attempt.to_dict()], JSONB)
-    more = task_run.c.attempt + (0 if attempt.wait_seconds is None else 1)
-    connection.execute(task_run.update().where(mine, begun).values(attempts=attempts, attempt=more))
+    before = connection.scalar(select(task_run.c.attempts).where(mine, begun).with_for_update())
+    if before is not None:
+        more = task_run.c.attempt + (1 if attempt.counted and attempt.wait_seconds is not None else 0)
+        values = {"attempts": _followed(before, attempt), "attempt": more}
+        connection.execute(task_run.update().where(mine, begun).values(values))
+
+
+def _followed(before: list[dict[str, Any]], attempt: Attempt) -> list[dict[str, Any]]:
+    """The attempts with one more. To wait a thousand times is not worth a thousand entries."""
+    same = {"execution": attempt.execution, "code": attempt.code, "counted": False}
+    if before and not attempt.counted and same.items() <= before[-1].items():
+        return [*before[:-1], replace(attempt, times=before[-1]["times"] + 1).to_dict()]
+    return [*before, attempt.to_dict()]
 
 
 def finish_tasks(

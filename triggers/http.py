@@ -38,6 +38,7 @@ STATUSES: Mapping[type[SluiceError], int] = {
     errors.Unavailable: 503,
     errors.Transient: 503,
     errors.ExternalError: 502,
+    errors.Waiting: 503,
 }
 """HTTP status by error class; the nearest class counts, 500 for all others."""
 

@@ -151,7 +151,10 @@ class FailureView(View):
 
 
 class AttemptView(View):
-    """One attempt at a step that failed. `wait_seconds` is how long the next one waited, if there was one."""
+    """One attempt at a step that failed. `wait_seconds` is how long the next one waited, if there was one.
+
+    What is not `counted` was only waited for, so many `times` in a row; `wait_seconds` is the last wait.
+    """
 
     execution: int
     number: int
@@ -159,6 +162,8 @@ class AttemptView(View):
     code: str
     message: str
     wait_seconds: float | None
+    counted: bool = True
+    times: int = 1
 
 
 class TaskView(View):

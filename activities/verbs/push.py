@@ -16,7 +16,7 @@ from activities.services import ENGINE
 from activities.verbs.measuring import measure
 from activities.work import Result, Source, Work
 from adapters.contract import Adapter, Operation
-from kernel.errors import Fault, InDoubt, InvalidData, Transient
+from kernel.errors import Fault, InDoubt, InvalidData, Settling
 from kernel.records import Record, Records
 from store.batches import note_batch
 from store.executions import note_life
@@ -138,9 +138,9 @@ class _Pushing:
             yield Batch(work, call, operation, adapter, claim, records, self.digests, columns)
 
     def _await_open_calls(self) -> None:
-        """Raise `Transient` when the outcome of some calls cannot be known yet; all others are settled."""
+        """Raise `Settling` when the outcome of some calls cannot be known yet; all others are settled."""
         if waits := self.fates.waits:
-            raise Transient(
+            raise Settling(
                 f"Calls with {len(waits)} records were begun by another execution and may still take effect; "
                 f"they are settled when {self.call.connector!r} must have them.",
                 retry_after=max(waits.values()),

@@ -14,6 +14,7 @@ _WHO: Mapping[type[SluiceError], str] = {
     errors.PolicyDenied: "nobody: the policy did its work",
     errors.OperatorError: "the operators",
     errors.ExternalError: "the system's owner",
+    errors.Waiting: "nobody: it passes",
     errors.InternalError: "us; the log has the trace",
 }
 

@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.retrying import retry_delay
+from activities.retrying import FIRST_PAUSE, LONG_PAUSE, QUICK_PAUSE, pause, retry_delay
 from kernel.durations import parse_duration
-from kernel.errors import InvalidData, RateLimited, SluiceError, SystemUnavailable, Transient, error_classes
+from kernel.errors import (
+    Busy,
+    InvalidData,
+    RateLimited,
+    Settling,
+    SluiceError,
+    SystemUnavailable,
+    Transient,
+    error_classes,
+)
 from workflows.model import Retry
 
 POLICIES = st.builds(
@@ -76,3 +85,21 @@ def test_attempts_count_the_first(attempts: int) -> None:
 
 def test_an_asked_wait_does_not_make_other_errors_worth_it() -> None:
     assert retry_delay(Retry(), 1, InvalidData("Text.", retry_after=5)) is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 100_000), st.floats(0, 1), st.none() | st.floats(0.001, 10**5))
+def test_a_pause_is_what_was_asked_for_or_soon_two_seconds_and_after_many_ten(
+    pauses: int, spread: float, asked: float | None
+) -> None:
+    seconds = pause(Settling("Text.", retry_after=asked), pauses, spread).total_seconds()
+    assert seconds >= (asked or FIRST_PAUSE) - 1e-6
+    assert seconds <= max(asked or 0, QUICK_PAUSE if pauses <= 20 else LONG_PAUSE) + 1e-6
+    assert seconds <= pause(Settling("Text.", retry_after=asked), pauses + 1, spread).total_seconds()
+
+
+def test_pauses_double_up_to_two_seconds_and_differ_by_half() -> None:
+    shortest = [pause(Busy("Text."), pauses, 0).total_seconds() for pauses in (0, 1, 2, 3, 20, 50, 5_000)]
+    longest = [pause(Busy("Text."), pauses, 1).total_seconds() for pauses in (0, 1, 2, 3, 20, 50, 5_000)]
+    assert shortest == [0.2, 0.4, 0.8, 1, 1, 2.5, 5]
+    assert longest == [0.4, 0.8, 1.6, 2, 2, 5, 10]

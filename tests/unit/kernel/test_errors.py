@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.errors import Fault, InternalError, SluiceError, Transient, Unavailable, error_classes
+from kernel.errors import Fault, InternalError, SluiceError, Transient, Unavailable, Waiting, error_classes
 
 CLASSES = list(error_classes())
 FAULTS = st.lists(
@@ -56,9 +56,10 @@ def test_an_unknown_code_becomes_an_internal_error() -> None:
     assert type(SluiceError.from_dict(data)) is InternalError
 
 
-def test_only_unavailable_and_transient_errors_are_worth_another_try() -> None:
+def test_what_is_worth_another_try_is_transient_or_passes_by_itself() -> None:
     worth = {kind for kind in CLASSES if kind.transient}
-    assert worth == {Unavailable, *error_classes(Transient)}
+    assert worth == {Unavailable, *error_classes(Transient), *error_classes(Waiting)}
+    assert {kind for kind in CLASSES if not kind.counted} == set(error_classes(Waiting))
 
 
 def test_other_faults_make_a_new_error_of_the_same_kind() -> None:

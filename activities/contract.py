@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 RUN_SEGMENT = "run_segment"
+RUN_CHUNKS = "run_chunks"
 
 
 class Next(StrEnum):
@@ -20,6 +21,10 @@ class Next(StrEnum):
     """Wait `wait_seconds` or until woken, then run `segment` again."""
     SUSPENDED = "suspended"
     """Wait until woken, then run `segment` again."""
+    DISPATCH = "dispatch"
+    """Run the chunks of `pages`, then `segment` again."""
+    NESTED = "nested"
+    """Run the run `child`, then `segment` again."""
     REFUSED = "refused"
     """There is no such run: fail without having changed anything."""
     ENDED = "ended"
@@ -45,6 +50,29 @@ class SegmentInput:
 
 
 @dataclass(frozen=True)
+class Pages:
+    """Which pages of a dispatch are to be run, `first` to `last`, and how many chunks of them at once.
+
+    `execution` wrote them; a page has `size` chunks, the last one perhaps fewer; `batch` of them share an
+    activity.
+    """
+
+    step: str
+    execution: int
+    first: int
+    last: int
+    size: int
+    batch: int
+    concurrency: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """From its JSON-ready form."""
+        numbers = (int(data[name]) for name in ("execution", "first", "last", "size", "batch", "concurrency"))
+        return cls(str(data["step"]), *numbers)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of a segment. `state` is the run's state when it ended."""
 
@@ -52,12 +80,88 @@ class Outcome:
     segment: int = 0
     wait_seconds: float = 0.0
     state: str = ""
+    pages: Pages | None = None
+    child: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return asdict(self)
+        """JSON-ready form, without what only some outcomes have."""
+        return {name: value for name, value in asdict(self).items() if name not in _RARE or value}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        return cls(Next(data["next"]), int(data["segment"]), float(data["wait_seconds"]), str(data["state"]))
+        pages = Pages.from_dict(data["pages"]) if data.get("pages") else None
+        known = (Next(data["next"]), int(data["segment"]), float(data["wait_seconds"]), str(data["state"]))
+        return cls(*known, pages, str(data.get("child", "")))
+
+
+_RARE = frozenset({"pages", "child"})
+
+
+@dataclass(frozen=True)
+class ChunksInput:
+    """Which chunks of a page: `count` of them from `first` on, or those at `positions`.
+
+    `run_execution` is the run's execution that asks; `execution` the one that wrote the page.
+    """
+
+    run_id: str
+    run_execution: int
+    execution: int
+    step: str
+    page: int
+    first: int
+    count: int
+    positions: tuple[int, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {**asdict(self), "positions": list(self.positions)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        names = ("execution", "page", "first", "count")
+        execution, page, first, count = (int(data[name]) for name in names)
+        positions = tuple(int(position) for position in data["positions"])
+        step, run_execution = str(data["step"]), int(data["run_execution"])
+        return cls(str(data["run_id"]), run_execution, execution, step, page, first, count, positions)
+
+    def chosen(self) -> list[int]:
+        """The positions."""
+        return list(self.positions) or list(range(self.first, self.first + self.count))
+
+
+class Then(StrEnum):
+    """What is done after an activity has worked on chunks."""
+
+    DONE = "done"
+    """They have ended, or wait for longer than anybody should wait for them here."""
+    AGAIN = "again"
+    """Wait `wait_seconds`, then go on with those at `positions`."""
+    ALONE = "alone"
+    """One of them has killed its worker: go on with each by itself."""
+    NESTED = "nested"
+    """Run the run `child`, then go on."""
+    STOPPED = "stopped"
+    """The run or the dispatch is to stop: begin no more."""
+
+
+@dataclass(frozen=True)
+class ChunksOutcome:
+    """What came of chunks."""
+
+    then: Then
+    positions: tuple[int, ...] = ()
+    wait_seconds: float = 0.0
+    child: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {**asdict(self), "positions": list(self.positions)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        positions = tuple(int(position) for position in data["positions"])
+        return cls(Then(data["then"]), positions, float(data["wait_seconds"]), str(data["child"]))

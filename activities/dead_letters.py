@@ -61,7 +61,7 @@ def keep_rejected(
         seen[identity] += 1
     with work.services.database.transaction(ENGINE) as connection:
         check_current(connection, work.services, work.run)
-        keep(connection, work.run.id, work.step.key, letters, work.services.clock())
+        keep(connection, work.run.id, work.chunk_id, work.step.key, letters, work.services.clock())
 
 
 def _letter(

@@ -60,7 +60,7 @@ def settle_known(fates: Fates, claim: Claim, row: PostingRow, digest: str) -> bo
     """Settle a record whose row says all there is to say: it is confirmed, or this very step was refused it
     with the same values. Returns whether it was settled."""
     key, same = row.idempotency_key, row.digest == digest
-    ours = (row.run_id, row.step_key) == (claim.run_id, claim.step_key)
+    ours = claim.owns(row)
     if row.state is PostingState.CONFIRMED and same:
         fates.settle(key, Fate.POSTED if ours else Fate.ALREADY_POSTED)
     elif row.state is PostingState.CONFIRMED:

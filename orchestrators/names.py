@@ -3,6 +3,8 @@
 from uuid import UUID
 
 WORKFLOW_RUN = "workflow_run"
+DISPATCH_PAGE = "dispatch_page"
+CHUNK_RUN = "chunk_run"
 WAKE = "wake"
 """Ends a wait early: an operator or a sweep has changed something; PostgreSQL says what."""
 UNWAKEABLE_VERSIONS = (None, "", "1.0.0")

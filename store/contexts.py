@@ -9,6 +9,7 @@ from uuid import UUID
 from kernel.errors import NotFound
 from kernel.records import Column, Records
 from store.blobs import CONTEXT, Blobs
+from store.chunk_pages import ChunkPages
 from store.database import Database
 from store.envelope import Envelope
 from store.runs import RunRow, context_key, set_context_key
@@ -22,6 +23,7 @@ class ContextStore:
     def __init__(self, blobs: Blobs, envelope: Envelope) -> None:
         self._blobs = blobs
         self._envelope = envelope
+        self.pages = ChunkPages(blobs, envelope)
 
     def save(
         self, database: Database, run: RunRow, segment: int, outputs: Mapping[str, StepOutput], actor: str

@@ -22,6 +22,7 @@ class DeadLetter:
 
     id: UUID
     run_id: UUID
+    chunk_id: UUID | None
     workflow: str
     step_key: str
     reason: str
@@ -71,13 +72,15 @@ class SealedLetter:
 
 
 def keep(
-    connection: Connection, run_id: UUID, step_key: str, letters: Sequence[NewDeadLetter], now: datetime
-) -> None:
-    """Store what a step sets aside this time; the same record of the same step is kept once.
+    connection: Connection, run_id: UUID, chunk_id: UUID | None, step_key: str,
+    letters: Sequence[NewDeadLetter], now: datetime,
+) -> None:  # fmt: skip
+    """Store what a step of a run or chunk sets aside this time; the same record of the same step is kept once.
 
     What it set aside before, and nobody has dealt with, and goes on this time, is superseded.
     """
     mine = (dead_letter.c.run_id == run_id) & (dead_letter.c.step_key == step_key)
+    mine &= dead_letter.c.chunk_id.is_not_distinct_from(chunk_id)
     gone = mine & (dead_letter.c.state == DeadLetterState.OPEN)
     if letters:
         digests = [letter.digest for letter in letters]
@@ -85,16 +88,11 @@ def keep(
     superseded = {"state": DeadLetterState.SUPERSEDED, "resolved_at": now}
     connection.execute(dead_letter.update().where(gone).values(**superseded))
     if letters:
-        _insert(connection, run_id, step_key, letters, now)
+        place = {"run_id": run_id, "chunk_id": chunk_id, "step_key": step_key, "created_at": now}
+        _insert(connection, [{"id": new_id(), **place, **vars(letter)} for letter in letters])
 
 
-def _insert(
-    connection: Connection, run_id: UUID, step_key: str, letters: Sequence[NewDeadLetter], now: datetime
-) -> None:
-    rows = [
-        {"id": new_id(), "run_id": run_id, "step_key": step_key, "created_at": now, **vars(letter)}
-        for letter in letters
-    ]
+def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     new = insert(dead_letter)
     again = {name: new.excluded[name] for name in ("reason", "faults", "record", "payload")}
     opened = {"state": DeadLetterState.OPEN, "resolved_at": None, **again}

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from store import audit, postings, runs
+from store import audit, chunks, postings, runs
 from workflows.states import RunState, TaskState
 
 _TASKS_END: Mapping[RunState, tuple[TaskState, ...]] = {
@@ -32,6 +32,7 @@ def end_run(
         _hold_waiting(connection, run_id)
         for ended in _TASKS_END[state]:
             runs.finish_tasks(connection, run_id, ended, now, failure=failure)
+            chunks.end_chunks(connection, run_id, ended, now, failure)
         doubtful = postings.doubt_sent(connection, run_id, "The run ended before an answer came.", now)
         known = {"code": (failure or {}).get("code"), "in_doubt": doubtful or None, "because": details}
         audit.record(

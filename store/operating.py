@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from store.runs import RunRow, get_run
-from store.tables import workflow_run
+from store.tables import task_run, workflow_run
 from workflows.states import RunState
 
 _run = workflow_run.c
@@ -27,7 +27,8 @@ def ask(connection: Connection, run: RunRow, requested: str | None) -> bool:
 
 
 def begin_again(connection: Connection, run: RunRow, deadline_at: datetime | None, now: datetime) -> bool:
-    """FAILED becomes RUNNING with the next execution, which begins at the first segment."""
+    """FAILED becomes RUNNING with the next execution, which begins at the first segment. Records of chunks
+    are gone with the run's key: dispatches are planned again."""
     values = {
         "state": RunState.RUNNING,
         "execution": run.execution + 1,
@@ -35,6 +36,7 @@ def begin_again(connection: Connection, run: RunRow, deadline_at: datetime | Non
         "deadline_at": deadline_at,
     }
     fresh = {"recoveries": 0, "starts": 0, "heartbeat_at": now, "wake_at": None, "purged_at": None}
+    connection.execute(task_run.update().where(task_run.c.run_id == run.id).values(planning=None))
     undone = {"requested": None, "failure": None, "finished_at": None, "totals": None}
     return _changed(connection, run, **values, **fresh, **undone)
 

@@ -4,7 +4,7 @@ Every statement takes arrays, so a batch of a thousand records costs one round t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,8 @@ type Key = str
 
 @dataclass(frozen=True)
 class Claim:
-    """Who claims postings: a run's step, and one token per execution of the activity."""
+    """Who claims postings: a run's step, and one token per execution of the activity. `chunks` says which
+    records are of which chunk, for steps of chunks."""
 
     run_id: UUID
     step_key: str
@@ -31,6 +32,12 @@ class Claim:
     connector: str
     environment: str
     operation: str
+    chunks: Mapping[Key, UUID] = field(default_factory=dict)
+
+    def owns(self, row: "PostingRow") -> bool:
+        """Whether the row is of this step of the run, and of the chunk that its record is of."""
+        theirs = (row.run_id, row.step_key, row.chunk_id)
+        return theirs == (self.run_id, self.step_key, self.chunks.get(row.idempotency_key))
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class PostingRow:
     digest: str
     state: PostingState
     run_id: UUID
+    chunk_id: UUID | None
     step_key: str
     claim: UUID
     reason: str | None
@@ -60,22 +68,24 @@ class Intent:
 # taken in the order of keys: see `lock_postings`.
 _CLAIM = text(
     "INSERT INTO sluice.posting (id, idempotency_key, connector, environment, operation, digest, state,"
-    " run_id, step_key, claim, shown, created_at, updated_at)"
-    " SELECT id, key, :connector, :environment, :operation, digest, 'INTENDED', :run_id, :step_key, :claim,"
-    " shown::jsonb, :now, :now FROM unnest(:ids, :keys, :digests, :shown) AS given(id, key, digest, shown)"
+    " run_id, chunk_id, step_key, claim, shown, created_at, updated_at)"
+    " SELECT id, key, :connector, :environment, :operation, digest, 'INTENDED', :run_id, chunk_id, :step_key,"
+    " :claim, shown::jsonb, :now, :now"
+    " FROM unnest(:ids, :keys, :digests, :shown, :chunks) AS given(id, key, digest, shown, chunk_id)"
     " ORDER BY key"
     " ON CONFLICT (idempotency_key) DO UPDATE SET state = 'INTENDED', digest = excluded.digest,"
-    " run_id = excluded.run_id, step_key = excluded.step_key, claim = excluded.claim,"
-    " shown = excluded.shown, reason = NULL, sent_at = NULL, updated_at = excluded.updated_at"
+    " run_id = excluded.run_id, chunk_id = excluded.chunk_id, step_key = excluded.step_key,"
+    " claim = excluded.claim, shown = excluded.shown, reason = NULL, sent_at = NULL, updated_at = excluded.updated_at"
     " WHERE posting.state = 'INTENDED' OR posting.state = 'REJECTED'"
-    " AND (posting.run_id, posting.step_key, posting.digest)"
-    " IS DISTINCT FROM (excluded.run_id, excluded.step_key, excluded.digest)"
+    " AND (posting.run_id, posting.chunk_id, posting.step_key, posting.digest)"
+    " IS DISTINCT FROM (excluded.run_id, excluded.chunk_id, excluded.step_key, excluded.digest)"
     " RETURNING idempotency_key"
 ).bindparams(
     bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True))),
     bindparam("keys", type_=ARRAY(Text)),
     bindparam("digests", type_=ARRAY(Text)),
     bindparam("shown", type_=ARRAY(Text)),
+    bindparam("chunks", type_=ARRAY(PGUUID(as_uuid=True))),
 )
 
 
@@ -91,6 +101,7 @@ def claim_intended(
             "keys": [intent.key for intent in intents],
             "digests": [intent.digest for intent in intents],
             "shown": [intent.shown for intent in intents],
+            "chunks": [claim.chunks.get(intent.key) for intent in intents],
             "connector": claim.connector,
             "environment": claim.environment,
             "operation": claim.operation,
@@ -103,7 +114,7 @@ def claim_intended(
     return set(claimed.scalars())
 
 
-_NAMES = ("idempotency_key", "digest", "state", "run_id", "step_key", "claim", "reason", "sent_at")
+_NAMES = tuple(part.name for part in fields(PostingRow))
 
 
 def _rows(connection: Connection, query: Select[Any]) -> dict[Key, PostingRow]:
@@ -121,9 +132,12 @@ def _of_keys(keys: Sequence[Key]) -> ColumnElement[bool]:
     return posting.c.idempotency_key == func.any(bindparam("keys", list(keys), type_=ARRAY(Text)))
 
 
-def of_step(connection: Connection, run_id: UUID, step_key: str) -> dict[Key, PostingRow]:
-    """All that the step of the run has claimed so far."""
-    mine = (posting.c.run_id == run_id) & (posting.c.step_key == step_key)
+def of_step(
+    connection: Connection, run_id: UUID, step_key: str, chunk_id: UUID | None = None
+) -> dict[Key, PostingRow]:
+    """All that the step of the run, or of its chunk, has claimed so far."""
+    of = posting.c.run_id == run_id if chunk_id is None else posting.c.chunk_id == chunk_id
+    mine = of & posting.c.chunk_id.is_not_distinct_from(chunk_id) & (posting.c.step_key == step_key)
     return _rows(connection, _select().where(mine))
 
 
@@ -147,10 +161,11 @@ def begin_no_later(connection: Connection, keys: Sequence[Key], now: datetime) -
 
 
 _TAKE_OVER = text(
-    "UPDATE sluice.posting SET claim = :claim, run_id = :run_id, step_key = :step_key, updated_at = :now,"
+    "UPDATE sluice.posting SET claim = :claim, run_id = :run_id, chunk_id = given.chunk_id,"
+    " step_key = :step_key, updated_at = :now,"
     " state = CASE posting.state WHEN 'REJECTED' THEN 'INTENDED' ELSE posting.state END,"
     " digest = given.digest, reason = NULL"
-    " FROM unnest(:keys, :digests, :states, :claims) AS given(key, digest, state, claim)"
+    " FROM unnest(:keys, :digests, :states, :claims, :chunks) AS given(key, digest, state, claim, chunk_id)"
     " WHERE idempotency_key = given.key AND posting.state = given.state AND posting.claim = given.claim"
     " RETURNING idempotency_key"
 ).bindparams(
@@ -158,6 +173,7 @@ _TAKE_OVER = text(
     bindparam("digests", type_=ARRAY(Text)),
     bindparam("states", type_=ARRAY(Text)),
     bindparam("claims", type_=ARRAY(PGUUID(as_uuid=True))),
+    bindparam("chunks", type_=ARRAY(PGUUID(as_uuid=True))),
 )
 
 
@@ -182,6 +198,7 @@ def take_over(
             "digests": [digests[row.idempotency_key] for row in rows],
             "states": [row.state for row in rows],
             "claims": [row.claim for row in rows],
+            "chunks": [claim.chunks.get(row.idempotency_key) for row in rows],
         },
     )
     return set(taken.scalars())
@@ -239,7 +256,7 @@ def move_postings(
 
 
 def confirmed_by_step(connection: Connection, run_id: UUID) -> dict[str, int]:
-    """How many records each of the run's steps has posted."""
+    """How many records each of the run's steps has posted, those of its chunks included."""
     mine = (posting.c.run_id == run_id) & (posting.c.state == PostingState.CONFIRMED)
     query = select(posting.c.step_key, func.count()).where(mine).group_by(posting.c.step_key)
     return {step_key: count for step_key, count in connection.execute(query)}  # noqa: C416 - typed rows

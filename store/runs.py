@@ -72,6 +72,7 @@ class TaskRow:
     measures: Mapping[str, Any] | None
     failure: Mapping[str, Any] | None
     attempts: list[Mapping[str, Any]]
+    planning: Mapping[str, Any] | None
     batch_digest: str | None
 
 

@@ -162,6 +162,8 @@ task_run = Table(
     Column("failure", JSONB),
     # Attempts that failed, oldest first: number, times, error code and message, and the wait after it.
     Column("attempts", JSONB, nullable=False, server_default="[]"),
+    # How far the planning of a dispatch is: records read, pages written, and by which execution.
+    Column("planning", JSONB),
     # Digest of the records that a write sends.
     Column("batch_digest", Text),
     CheckConstraint(_TASK_STATES, name="task_run_state_check"),

@@ -71,7 +71,7 @@ TASK_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
     ),
     TaskState.SUSPENDED: frozenset({TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED}),
     TaskState.SUCCEEDED: frozenset(),
-    TaskState.FAILED: frozenset({TaskState.RUNNING}),
+    TaskState.FAILED: frozenset({TaskState.RUNNING, TaskState.PENDING}),
     TaskState.CANCELLED: frozenset(),
     TaskState.SKIPPED: frozenset(),
 }

@@ -34,6 +34,7 @@ CREATE INDEX chunk_run_page ON sluice.chunk_run (run_id, step_key, execution, pa
 _CHANGES = """
 ALTER TABLE sluice.task_run
     ADD COLUMN chunk_id uuid REFERENCES sluice.chunk_run (id),
+    ADD COLUMN planning jsonb,
     DROP CONSTRAINT task_run_step_key,
     ADD CONSTRAINT task_run_step_key UNIQUE NULLS NOT DISTINCT (run_id, chunk_id, step_key);
 ALTER TABLE sluice.posting

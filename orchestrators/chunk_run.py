@@ -1,0 +1,54 @@
+"""The orchestrator of one chunk, or of a batch of chunks. Deterministic: ids, counts and enum values only."""
+
+from collections.abc import Generator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from durabletask.task import OrchestrationContext, TaskFailedError
+
+from activities.contract import RUN_CHUNKS, ChunksInput, ChunksOutcome, Then
+from orchestrators.names import WORKFLOW_RUN
+from orchestrators.retrying import INFRASTRUCTURE
+
+
+def chunk_run(context: OrchestrationContext, given: dict[str, Any]) -> Generator[Any, Any, dict[str, Any]]:
+    """Work on chunks until they have ended, or are left for a later round; returns whether it was stopped."""
+    stopped = yield from _work(context, ChunksInput.from_dict(given))
+    return {"stopped": stopped}
+
+
+def _work(context: OrchestrationContext, asked: ChunksInput) -> Generator[Any, Any, bool]:
+    while True:
+        answer = yield context.call_activity(
+            RUN_CHUNKS, input=asked.to_dict(), retry_policy=INFRASTRUCTURE, return_type=dict
+        )
+        outcome = ChunksOutcome.from_dict(answer)
+        if outcome.then in (Then.DONE, Then.STOPPED):
+            return outcome.then is Then.STOPPED
+        if outcome.then is Then.ALONE:
+            return (yield from _alone(context, asked, outcome))
+        if outcome.then is Then.NESTED:
+            yield from nested(context, outcome.child)
+        else:
+            yield context.create_timer(timedelta(seconds=outcome.wait_seconds))
+            asked = replace(asked, positions=outcome.positions)
+
+
+def _alone(
+    context: OrchestrationContext, asked: ChunksInput, outcome: ChunksOutcome
+) -> Generator[Any, Any, bool]:
+    """One after the other, so that only the one that kills its worker suffers for it."""
+    for position in outcome.positions:
+        stopped = yield from _work(context, replace(asked, positions=(position,)))
+        if stopped:
+            return True
+    return False
+
+
+def nested(context: OrchestrationContext, child: str) -> Generator[Any, Any]:
+    """Run a nested run to its end. What became of it says PostgreSQL, also when its orchestration is lost."""
+    try:
+        yield context.call_sub_orchestrator(WORKFLOW_RUN, input={"run_id": child}, instance_id=child)
+    except TaskFailedError:
+        return

@@ -1,9 +1,12 @@
 """What commands work with, and the catalogue they validate definitions against."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+from sqlalchemy import Connection
 
 from commands.metrics import Metrics
 from kernel.clock import Clock
@@ -13,7 +16,10 @@ from store.connectors import ConnectorRow, list_connectors
 from store.database import Database
 from store.envelope import Envelope
 from store.object_types import object_types
-from workflows.catalogue import OperationInfo
+from store.workflows import Version, numbered_version, workflow_keys
+from workflows.catalogue import OperationInfo, VersionInfo
+from workflows.model import Workflow
+from workflows.planning import Plan
 from workflows.sql import SqlEngine
 
 type Describe = Callable[[str, str, Mapping[str, Any], Mapping[str, str]], Mapping[str, OperationInfo]]
@@ -50,13 +56,16 @@ class Deployment:
 
 
 class StoredCatalogue:
-    """The connectors and object types of the database, read once."""
+    """The connectors, object types and workflows of the database, each read once; within the transaction of
+    `connection` when there is one."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        with deployment.database.reading() as connection:
-            self._connectors: dict[str, ConnectorRow] = {row.key: row for row in list_connectors(connection)}
-            self._types = object_types(connection)
+    def __init__(self, deployment: Deployment, connection: Connection | None = None) -> None:
+        self._deployment, self._connection = deployment, connection
+        with self._reading() as reading:
+            self._connectors: dict[str, ConnectorRow] = {row.key: row for row in list_connectors(reading)}
+            self._types = object_types(reading)
         self._describe = deployment.describe
+        self._versions: dict[tuple[str, int | None], VersionInfo | None] = {}
 
     def connectors(self) -> Sequence[str]:
         """Keys of all connectors."""
@@ -73,3 +82,26 @@ class StoredCatalogue:
     def object_types(self) -> Mapping[str, Mapping[str, Any]]:
         """JSON Schemas by type name."""
         return self._types
+
+    def workflows(self) -> Sequence[str]:
+        """Keys of all workflows."""
+        with self._reading() as connection:
+            return workflow_keys(connection)
+
+    def workflow(self, key: str, number: int | None = None) -> VersionInfo | None:
+        """The version of that number, or the active one; `None` when there is none."""
+        if (key, number) not in self._versions:
+            with self._reading() as connection:
+                found = numbered_version(connection, key, number)
+            self._versions[key, number] = None if found is None else _version_info(found)
+        return self._versions[key, number]
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        if self._connection is not None:
+            return nullcontext(self._connection)
+        return self._deployment.database.reading()
+
+
+def _version_info(version: Version) -> VersionInfo:
+    plan = Plan.from_dict(dict(version.plan))
+    return VersionInfo(Workflow.model_validate(version.definition), version.number, version.hash, plan.pinned)

@@ -81,17 +81,31 @@ def publish(connection: Connection, key: str, name: str, new: Mapping[str, Any],
 
 def active_version(connection: Connection, key: str) -> Version:
     """The version that new runs use; `NotFound` when there is no such workflow."""
-    joined = workflow_version.join(
-        workflow,
-        (workflow.c.key == workflow_version.c.workflow)
-        & (workflow.c.active_version == workflow_version.c.number),
-    )
-    row = connection.execute(
-        select(workflow_version).select_from(joined).where(workflow.c.key == key)
-    ).first()
-    if row is None:
+    found = numbered_version(connection, key)
+    if found is None:
         raise NotFound(f"There is no workflow {key!r}; publish it first.")
-    return _version(row)
+    return found
+
+
+def numbered_version(connection: Connection, key: str, number: int | None = None) -> Version | None:
+    """The version of that number, or the active one; `None` when there is none."""
+    table = workflow_version
+    chosen = table.c.number == number if number is not None else table.c.number == workflow.c.active_version
+    joined = table.join(workflow, workflow.c.key == table.c.workflow)
+    query = select(table).select_from(joined).where(workflow.c.key == key, chosen)
+    row = connection.execute(query).first()
+    return None if row is None else _version(row)
+
+
+def workflow_keys(connection: Connection) -> list[str]:
+    """Keys of all workflows, sorted."""
+    return list(connection.scalars(select(workflow.c.key).order_by(workflow.c.key)))
+
+
+def lock_references(connection: Connection) -> None:
+    """Wait until no other transaction publishes a workflow that runs others, and let none begin: two at once
+    could each refer to the other, and neither would see it."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('workflow references'))"))
 
 
 def version_by_id(connection: Connection, version_id: UUID) -> Version:

@@ -1,12 +1,15 @@
-"""What validation asks about connectors and object types; `commands` answers from the store and adapters."""
+"""What validation asks about connectors, object types and other workflows; `commands` answers from the store
+and adapters."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from kernel.records import Column
 from kernel.verbs import Verb
+from workflows.model import Workflow
 
 
 class OperationInfo(Protocol):
@@ -33,8 +36,18 @@ class OperationInfo(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class VersionInfo:
+    """A published version of a workflow. `pinned` has the versions that its own steps are pinned to."""
+
+    workflow: Workflow
+    number: int
+    hash: str
+    pinned: Mapping[str, int] = field(default_factory=dict)
+
+
 class Catalogue(Protocol):
-    """The deployment's connectors and business object types."""
+    """The deployment's connectors, business object types and published workflows."""
 
     def connectors(self) -> Sequence[str]:
         """Keys of all connectors."""
@@ -46,4 +59,12 @@ class Catalogue(Protocol):
 
     def object_types(self) -> Mapping[str, Mapping[str, Any]]:
         """JSON Schemas by type name."""
+        ...
+
+    def workflows(self) -> Sequence[str]:
+        """Keys of all workflows."""
+        ...
+
+    def workflow(self, key: str, number: int | None = None) -> VersionInfo | None:
+        """The version of that number, or the active one; `None` when there is none."""
         ...

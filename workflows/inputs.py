@@ -8,7 +8,9 @@ from typing import Any
 
 from kernel.errors import Fault, InvalidRequest
 from workflows.document import nearest
+from workflows.expressions import fill
 from workflows.model import Input, InputType, Workflow
+from workflows.rows import plain
 
 # What a DECIMAL(38,10) column holds, so that an input can be compared and computed with in SQL.
 _DECIMAL = re.compile(r"[-+]?\d{1,28}(\.\d{1,10})?", re.ASCII)
@@ -48,6 +50,14 @@ def check_inputs(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]
     if faults:
         raise InvalidRequest("The inputs do not fit the workflow.", faults=faults)
     return found
+
+
+def child_inputs(child: Workflow, given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that a step gives to a nested workflow, as they are stored; `values` are for expressions.
+
+    Raises as `check_inputs` does, and `InvalidData` when an expression has no value.
+    """
+    return check_inputs(child, {name: plain(fill(value, values)) for name, value in given.items()})
 
 
 def parse_inputs(workflow: Workflow, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -229,6 +229,8 @@ class Step(Part):
         return (self.dispatch.source if self.dispatch else None) or self.key
 
 
+Dispatch.model_rebuild()  # `Step` is known now
+
 STEP_VERBS = (Verb.FETCH, Verb.LOOKUP, Verb.TRANSFORM, Verb.LOGIC_GATE, Verb.GOVERN, Verb.PUSH)
 STEP_KINDS = (*STEP_VERBS, "dispatch", "run")
 

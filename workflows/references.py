@@ -1,15 +1,20 @@
 """Which earlier steps a step reads, and for what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from workflows.expressions import template_expressions
-from workflows.model import Step, Workflow
+from workflows.model import Dispatch, Step
 from workflows.sql import SqlEngine
 
 RUN_NAMES = frozenset({"inputs", "run", "steps", "environment"})
 """Names that expressions may always read."""
-RESERVED_KEYS = RUN_NAMES | {"end"}
+CHUNK = "chunk"
+"""In a dispatch: the table of the chunk's one record, and its values in expressions."""
+RESERVED_KEYS = RUN_NAMES | {CHUNK, "end"}
 """Names that no step may have: an expression or a gate's `otherwise` would mean two things."""
+DISPATCH_COUNTS = frozenset({"records", "succeeded", "failed", "skipped"})
+"""What every dispatch measures: its chunks, and how many of them ended how."""
 
 
 def record_references(step: Step, engine: SqlEngine) -> frozenset[str]:
@@ -24,23 +29,42 @@ def record_references(step: Step, engine: SqlEngine) -> frozenset[str]:
 
 
 def expressions(step: Step) -> Iterator[tuple[str, str]]:
-    """The CEL expressions of a step with the part they stand in, without a govern step's rules."""
+    """The CEL expressions of a step with the part they stand in: those over what the step itself sees.
+
+    Without a govern step's rules, which see facts too, and without what each chunk of a dispatch evaluates.
+    """
     if step.logic_gate:
         yield "logic_gate.when", step.logic_gate.when
     if step.call:
         for text in template_expressions(step.call.with_):
             part = next(verb for verb in ("fetch", "lookup", "push") if getattr(step, verb))
             yield f"{part}.with", text
+    if step.dispatch and step.dispatch.generator:
+        for text in template_expressions(step.dispatch.generator.with_):
+            yield "dispatch.over.fetch.with", text
+    if step.run:
+        yield from _input_expressions("run", step.run.inputs)
 
 
-def bypassed_reads(workflow: Workflow, engine: SqlEngine) -> Iterator[tuple[int, str, str]]:
+def chunk_expressions(dispatch: Dispatch) -> Iterator[tuple[str, str]]:
+    """The same for what each chunk of a dispatch gives to the workflow that it runs."""
+    return _input_expressions("dispatch", dispatch.inputs)
+
+
+def _input_expressions(part: str, inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in inputs.items():
+        for text in template_expressions(value):
+            yield f"{part}.inputs.{name}", text
+
+
+def bypassed_reads(steps: Sequence[Step], engine: SqlEngine) -> Iterator[tuple[int, str, str]]:
     """Steps that need what a logic gate may have skipped: index of the step, the skipped key, the gate's key.
 
     Only records and reconciled measures: an expression can ask `has(steps.costs.records)` first.
     """
-    keys = [step.key for step in workflow.steps]
-    gates = [(at, step) for at, step in enumerate(workflow.steps) if step.logic_gate]
-    reads = [_reads(step, engine) for step in workflow.steps] if gates else []
+    keys = [step.key for step in steps]
+    gates = [(at, step) for at, step in enumerate(steps) if step.logic_gate]
+    reads = [_reads(step, engine) for step in steps] if gates else []
     for position, gate in gates:
         assert gate.logic_gate is not None
         target = gate.logic_gate.otherwise

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from workflows.expressions import template_expressions
 from workflows.model import Step, Workflow
-from workflows.references import expressions, record_references
+from workflows.references import chunk_expressions, expressions, record_references
 from workflows.sql import SqlEngine
 
 
@@ -39,3 +39,7 @@ def _texts(step: Step) -> Iterator[str]:
     for rule in step.govern.rules if step.govern else ():
         yield rule.deny
         yield from template_expressions(rule.because)
+    if step.dispatch:
+        yield from (text for _, text in chunk_expressions(step.dispatch))
+        for inner in step.dispatch.steps:
+            yield from _texts(inner)

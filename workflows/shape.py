@@ -1,6 +1,7 @@
 """Plain data into the model. What does not fit is reported and left out, and the rest is checked too."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -11,9 +12,12 @@ from kernel.errors import Fault
 from workflows.document import Document, Pointer, at, nearest
 from workflows.model import Step, Workflow, WorkflowKey
 
-_ROUNDS = 4
+# As many as it takes from a misspelt key inside a dispatch to the last consequence of leaving it out.
+_ROUNDS = 6
 # The parts that can be left out whole while the rest still means something: a step, an input.
 _UNIT_DEPTH = 2
+_INSIDE = ("dispatch", "steps")
+_UNIT_DEPTH_INSIDE = _UNIT_DEPTH + len(_INSIDE) + 1
 # What pydantic puts into places besides the document's keys: the marks of keys and of a union's members.
 _NOT_WRITTEN = frozenset({"[key]", "(key)", "(generator)"})
 _SCHEMA_HINT = "The JSON Schema of definitions says what may stand here."
@@ -28,16 +32,29 @@ class _Rest(Workflow):
 
 @dataclass
 class Shape:
-    """What could be read: `positions` are step indexes in the document.
+    """What could be read. `positions` has, for each list of steps, their indexes in the document.
 
-    `unread` has the names that cannot be judged because they were left out: keys of steps, and `steps` or
-    `inputs` when any of them is missing.
+    `unread` has the names that cannot be judged because they were left out: keys of steps, of dispatches with
+    such steps, and `steps` or `inputs` when any of them is missing.
     """
 
     workflow: Workflow | None = None
-    positions: list[int] = field(default_factory=list)
+    positions: dict[Pointer, list[int]] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
+
+    def placed(self, steps: Sequence[Step], path: Pointer = ("steps",)) -> list[tuple[Pointer, Step]]:
+        """The steps of the list at `path`, each with its own place in the document."""
+        indexes = self.positions.get(path, range(len(steps)))
+        return [((*path, index), step) for index, step in zip(indexes, steps, strict=True)]
+
+    def all_placed(self) -> list[tuple[Pointer, Step]]:
+        """Every step of the workflow with its place; those of a dispatch follow it."""
+        found = []
+        for path, step in self.placed(self.workflow.steps if self.workflow else ()):
+            inside = self.placed(step.dispatch.steps, (*path, *_INSIDE)) if step.dispatch else []
+            found += [(path, step), *inside]
+        return found
 
 
 def read_shape(document: Document) -> Shape:
@@ -49,8 +66,7 @@ def read_shape(document: Document) -> Shape:
         )
         return shape
     data = copy.deepcopy(document.data)
-    steps = data.get("steps")
-    shape.positions = list(range(len(steps))) if isinstance(steps, list) else []
+    shape.positions = _positions(data)
     model: type[Workflow] = Workflow
     for _ in range(_ROUNDS):
         try:
@@ -63,38 +79,70 @@ def read_shape(document: Document) -> Shape:
     return shape
 
 
+def _positions(data: dict[str, Any]) -> dict[Pointer, list[int]]:
+    """The indexes of all lists of steps before anything is left out."""
+    found: dict[Pointer, list[int]] = {}
+    top = data.get("steps")
+    for index in range(len(top)) if isinstance(top, list) else ():
+        inner = at(top, (index, *_INSIDE))
+        if isinstance(inner, list):
+            found["steps", index, *_INSIDE] = list(range(len(inner)))
+    return found | {("steps",): list(range(len(top)))} if isinstance(top, list) else found
+
+
 def _report(errors: list[ErrorDetails], shape: Shape, document: Document) -> None:
     """One fault for each place and code: pydantic tries every alternative of a union."""
     seen = {(fault.path, fault.code) for fault in shape.faults}
     misspelt = {fault.path.rpartition(".")[0] for fault in shape.faults if fault.code == "unknown_key"}
     for error in errors:
         fault = _fault(_original(_path(error), shape.positions), error, document)
-        follows = error["type"] == "no_verb" and fault.path in misspelt
+        follows = error["type"] in ("no_verb", "no_body") and fault.path in misspelt
         if (fault.path, fault.code) not in seen and not follows:
             shape.faults.append(fault)
             seen.add((fault.path, fault.code))
 
 
-def _original(path: Pointer, positions: list[int]) -> Pointer:
-    if len(path) > 1 and path[0] == "steps" and isinstance(path[1], int):
-        return ("steps", positions[path[1]], *path[2:])
+def _original(path: Pointer, positions: dict[Pointer, list[int]]) -> Pointer:
+    """The path in the document of a path in what is left of it."""
+    for depth in (_UNIT_DEPTH, _UNIT_DEPTH_INSIDE):
+        indexes = positions.get(path[: depth - 1])
+        if indexes is None or len(path) < depth or not isinstance(index := path[depth - 1], int):
+            return path
+        path = (*path[: depth - 1], indexes[index], *path[depth:])
     return path
 
 
 def _prune(data: dict[str, Any], errors: list[ErrorDetails], shape: Shape) -> None:
     """Take out what the errors name: an unknown key alone, otherwise the step or input around it."""
-    places = {_path(e) if e["type"] == "extra_forbidden" else _path(e)[:_UNIT_DEPTH] for e in errors}
-    for path in sorted(places, key=lambda path: [str(part).zfill(6) for part in path], reverse=True):
+    places = {_path(e) if e["type"] == "extra_forbidden" else _unit(_path(e)) for e in errors}
+    within = {path for path in places if any(path[:depth] in places for depth in range(1, len(path)))}
+    ordered = sorted(places - within, key=lambda path: [str(part).zfill(6) for part in path], reverse=True)
+    for path in ordered:
         parent = at(data, path[:-1])
         if isinstance(parent, dict):
             parent.pop(path[-1], None)
         elif isinstance(parent, list) and isinstance(path[-1], int) and path[-1] < len(parent):
-            dropped = parent.pop(path[-1])
-            shape.positions.pop(path[-1])
-            if isinstance(dropped, dict) and "key" in dropped:
-                shape.unread.add(str(dropped["key"]))
+            _drop(data, path, shape)
         if len(path) <= _UNIT_DEPTH:
             shape.unread |= {"steps", "inputs"} & {path[0]}
+    for index in reversed(range(len(shape.positions.get(("steps",), ())))):
+        if at(data, ("steps", index, *_INSIDE)) == []:
+            _drop(data, ("steps", index), shape)
+
+
+def _unit(path: Pointer) -> Pointer:
+    inside = path[_UNIT_DEPTH : _UNIT_DEPTH_INSIDE - 1] == _INSIDE and len(path) >= _UNIT_DEPTH_INSIDE
+    return path[: _UNIT_DEPTH_INSIDE if inside else _UNIT_DEPTH]
+
+
+def _drop(data: dict[str, Any], path: Pointer, shape: Shape) -> None:
+    """Take out a step. What a dispatch measures is not whole any more when one of its steps is missing."""
+    dropped = at(data, path[:-1]).pop(path[-1])
+    shape.positions[_original(path[:-1], shape.positions)].pop(int(path[-1]))
+    shape.unread.add("steps")
+    for step in (dropped, at(data, path[:_UNIT_DEPTH]) if len(path) > _UNIT_DEPTH else None):
+        if isinstance(step, dict) and "key" in step:
+            shape.unread.add(str(step["key"]))
 
 
 def _path(error: ErrorDetails) -> Pointer:

@@ -1,29 +1,38 @@
 """Reads and checks a definition: all faults at once, each with path, line, code and a hint."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from kernel.errors import Fault, InvalidDefinition
 from workflows.catalogue import Catalogue
-from workflows.document import Document, read_document
+from workflows.document import Document, Pointer, read_document
 from workflows.flow import Flow
 from workflows.inputs import INPUT_HINTS, is_of_type
 from workflows.leaks import secret_literals
 from workflows.model import Step, Workflow
+from workflows.nesting import lineage_faults, pinned_versions
 from workflows.planning import Plan, make_plan
-from workflows.references import RESERVED_KEYS, bypassed_reads
+from workflows.references import DISPATCH_COUNTS, RESERVED_KEYS, bypassed_reads
+from workflows.scope import Scope
 from workflows.shape import Shape, read_shape
 from workflows.sql import SqlEngine
+
+type Placed = Sequence[tuple[Pointer, Step]]
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The outcome: a workflow and its plan when nothing is wrong, and everything worth saying."""
+    """The outcome: a workflow and its plan when nothing is wrong, and everything worth saying.
+
+    `pinned` has the hashes of the versions that steps are pinned to, by step key; the plan has their numbers.
+    """
 
     workflow: Workflow | None
     plan: Plan | None
     faults: tuple[Fault, ...]
+    pinned: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def errors(self) -> tuple[Fault, ...]:
@@ -50,13 +59,18 @@ def validate(text: str, catalogue: Catalogue, engine: SqlEngine) -> Checked:
         shape = read_shape(document)
         faults += shape.faults
         if (workflow := shape.workflow) is not None:
+            scope = Scope(workflow, shape, document, catalogue, engine, workflow.steps)
             faults += _own_faults(workflow, shape, document)
-            faults += _bypass_faults(workflow, shape, document, engine)
-            faults += Flow(workflow, shape, document, catalogue, engine).faults()
+            faults += _level_faults(shape.placed(workflow.steps), scope)
+            faults += lineage_faults(workflow, _places(shape), scope)
+            faults += Flow(scope).faults()
     faults.sort(key=lambda fault: (fault.line or 0, fault.path))
-    sound = workflow is not None and not any(fault.severity == "error" for fault in faults)
-    plan = make_plan(workflow, engine) if sound and workflow is not None else None
-    return Checked(workflow, plan, tuple(faults))
+    if workflow is None or any(fault.severity == "error" for fault in faults):
+        return Checked(workflow, None, tuple(faults))
+    pinned = pinned_versions(workflow, catalogue)
+    numbers = {step: version.number for step, version in pinned.items()}
+    plan = replace(make_plan(workflow, engine), pinned=numbers)
+    return Checked(workflow, plan, tuple(faults), {step: one.hash for step, one in pinned.items()})
 
 
 def _leaks(document: Document) -> Iterator[Fault]:
@@ -69,42 +83,62 @@ def _leaks(document: Document) -> Iterator[Fault]:
         )
 
 
+def _places(shape: Shape) -> dict[str, Pointer]:
+    return {step.key: path for path, step in shape.all_placed()}
+
+
 def _own_faults(workflow: Workflow, shape: Shape, document: Document) -> Iterator[Fault]:
-    counts = Counter(step.key for step in workflow.steps)
-    placed = list(zip(shape.positions, workflow.steps, strict=True))
-    for index, step in placed:
+    counts = Counter(step.key for step in workflow.all_steps())
+    for path, step in shape.all_placed():
         if counts[step.key] > 1:
             said = f"The step key {step.key!r} is used {counts[step.key]} times."
-            yield document.fault(
-                ("steps", index, "key"), "duplicate_step", said, "Give each step its own key."
-            )
-        if step.key in RESERVED_KEYS:
+            yield document.fault((*path, "key"), "duplicate_step", said, "Give each step its own key.")
+        if step.key in RESERVED_KEYS or (len(path) > 2 and step.key in DISPATCH_COUNTS):
             said = f"{step.key!r} means something else in expressions and gates."
-            yield document.fault(("steps", index, "key"), "reserved_key", said, "Choose another key.")
+            yield document.fault((*path, "key"), "reserved_key", said, "Choose another key.")
     for name, given in workflow.inputs.items():
         if given.default is not None and not is_of_type(given, given.default):
             said = f"The default of {name!r} is not a {given.type}."
             hint = INPUT_HINTS[given.type]
             yield document.fault(("inputs", name, "default"), "invalid_default", said, hint)
-    yield from _order_warnings(placed, document)
 
 
-def _bypass_faults(
-    workflow: Workflow, shape: Shape, document: Document, engine: SqlEngine
-) -> Iterator[Fault]:
-    for position, key, gate in bypassed_reads(workflow, engine):
+def _level_faults(placed: Placed, scope: Scope) -> Iterator[Fault]:
+    """What concerns the order of the steps of one level, for each level."""
+    yield from _bypass_faults(placed, scope)
+    yield from _order_warnings(placed, scope)
+    for path, step in placed:
+        if step.dispatch:
+            yield from _level_faults(
+                scope.shape.placed(step.dispatch.steps, (*path, "dispatch", "steps")), scope
+            )
+
+
+def _bypass_faults(placed: Placed, scope: Scope) -> Iterator[Fault]:
+    for position, key, gate in bypassed_reads([step for _, step in placed], scope.engine):
         said = f"The gate {gate!r} may have skipped {key!r}, which this step reads."
         hint = "Read a step before the gate, or let the gate end the run."
-        yield document.fault(("steps", shape.positions[position]), "bypassed_step", said, hint)
+        yield scope.fault(placed[position][0], "bypassed_step", said, hint)
 
 
-def _order_warnings(placed: list[tuple[int, Step]], document: Document) -> Iterator[Fault]:
+def _order_warnings(placed: Placed, scope: Scope) -> Iterator[Fault]:
     written: str | None = None
-    for index, step in placed:
+    for path, step in placed:
         if step.govern and written:
-            yield document.fault(
-                ("steps", index), "write_before_govern", f"{written!r} writes before {step.key!r} decides.",
+            yield scope.document.fault(
+                path, "write_before_govern", f"{written!r} writes before {step.key!r} decides.",
                 "Put the govern step first if it guards that write.", "warning",
             )  # fmt: skip
-        if step.writes:
-            written = step.key
+        written = _write(step, scope.catalogue) or written
+
+
+def _write(step: Step, catalogue: Catalogue) -> str | None:
+    """The key of the step that writes when this one runs, if any; its own when another workflow does."""
+    if step.dispatch and step.dispatch.steps:
+        return next((inner.key for inner in step.dispatch.steps if inner.writes), None)
+    part = step.dispatch or step.run
+    if part is None or part.workflow is None:
+        return step.key if step.writes else None
+    version = catalogue.workflow(part.workflow)
+    writes = version is not None and any(one.writes for one in version.workflow.all_steps())
+    return step.key if writes else None

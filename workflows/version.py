@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from workflows.model import Workflow
@@ -17,6 +18,9 @@ def definition_json(workflow: Workflow) -> dict[str, Any]:
     return workflow.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def version_hash(workflow: Workflow) -> str:
-    """64 hex digits that identify the definition."""
-    return hashlib.sha256(canonical_json(definition_json(workflow)).encode()).hexdigest()
+def version_hash(workflow: Workflow, pinned: Mapping[str, str] | None = None) -> str:
+    """64 hex digits that identify the definition and the versions it is pinned to: `pinned` has their hashes
+    by step key. The same text over another version of a nested workflow is another version."""
+    definition = definition_json(workflow)
+    whole = {**definition, "pinned": dict(pinned)} if pinned else definition
+    return hashlib.sha256(canonical_json(whole).encode()).hexdigest()

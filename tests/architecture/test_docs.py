@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from docs.sections.errors import classes
 from docs.sections.meanings import MEANINGS
 from kernel.errors import error_classes
 from kernel.settings import SETTINGS
+from workflows.catalogue import VersionInfo
 from workflows.document import read_document
+from workflows.model import Workflow
 from workflows.sql import SqlEngine
 from workflows.validation import validate
 
@@ -270,7 +273,7 @@ def test_the_glossary_has_every_word_and_no_other() -> None:
 
 
 class ExampleCatalogue:
-    """The connectors and object types of the examples."""
+    """The connectors and object types of the examples, and the workflows of examples and pages."""
 
     def connectors(self) -> Sequence[str]:
         return sorted(path.stem for path in (EXAMPLES / "connectors").glob("*.json"))
@@ -282,6 +285,24 @@ class ExampleCatalogue:
     def object_types(self) -> Mapping[str, Mapping[str, Any]]:
         found = (EXAMPLES / "object_types").glob("*.json")
         return {path.stem: json.loads(path.read_text())["schema"] for path in found}
+
+    def workflows(self) -> Sequence[str]:
+        return sorted(shown_workflows())
+
+    def workflow(self, key: str, _number: int | None = None) -> VersionInfo | None:
+        text = shown_workflows().get(key)
+        if text is None:
+            return None
+        return VersionInfo(Workflow.model_validate(read_document(text).data), 1, "0" * 64)
+
+
+@cache
+def shown_workflows() -> Mapping[str, str]:
+    """The sound definitions of examples and pages, by key."""
+    texts = [path.read_text() for path in EXAMPLES.glob("*.yaml")]
+    texts += [text for page in PAGES for text in fenced(page.read_text(), "yaml")]
+    found = (text for text in texts if re.search("^workflow:", text, re.MULTILINE))
+    return {read_document(text).data["workflow"]: text for text in found}
 
 
 def definitions(kind: str) -> list[Any]:

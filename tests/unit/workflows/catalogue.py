@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from kernel.records import Column, parse_columns
 from kernel.verbs import Verb
+from workflows.catalogue import VersionInfo
 from workflows.sql import SqlEngine
 from workflows.validation import Checked, validate
 
@@ -85,7 +86,11 @@ CONNECTORS: Mapping[str, tuple[Operation, ...]] = {
 
 
 class Systems:
-    """Meets `workflows.catalogue.Catalogue`."""
+    """Meets `workflows.catalogue.Catalogue`. `published` has other workflows' versions by key, the active one
+    last."""
+
+    def __init__(self, published: Mapping[str, Sequence[VersionInfo]] | None = None) -> None:
+        self.published = published or {}
 
     def connectors(self) -> Sequence[str]:
         return list(CONNECTORS)
@@ -97,7 +102,15 @@ class Systems:
         path = ROOT / "examples" / "object_types" / "cost_line.json"
         return {"cost_line": json.loads(path.read_text())["schema"]}
 
+    def workflows(self) -> Sequence[str]:
+        return list(self.published)
 
-def checked(text: str) -> Checked:
-    """What validation says of a definition against these systems."""
-    return validate(text, Systems(), ENGINE)
+    def workflow(self, key: str, number: int | None = None) -> VersionInfo | None:
+        versions = self.published.get(key, ())
+        wanted = [version for version in versions if number in (None, version.number)]
+        return wanted[-1] if wanted else None
+
+
+def checked(text: str, published: Mapping[str, Sequence[VersionInfo]] | None = None) -> Checked:
+    """What validation says of a definition against these systems, and other workflows if there are any."""
+    return validate(text, Systems(published), ENGINE)

@@ -24,11 +24,11 @@ _TABLE_KINDS = ("fetch", "lookup", "transform", "dispatch")
 
 
 class _Refused(Exception):
-    """A chain of workflows that must not be."""
+    """A chain of workflows that must not be: its last one was there before, or it is one too many."""
 
-    def __init__(self, code: str, chain: tuple[str, ...]) -> None:
-        super().__init__(code)
-        self.code, self.chain = code, chain
+    def __init__(self, chain: tuple[str, ...]) -> None:
+        super().__init__(" -> ".join(chain))
+        self.last, self.is_cycle = chain[-1], chain[-1] in chain[:-1]
 
 
 @dataclass
@@ -46,10 +46,8 @@ class _Lineage:
         self, key: str, number: int | None, above: tuple[str, ...]
     ) -> tuple[tuple[str, ...], frozenset[str]]:
         """That chain, and every workflow that lies below."""
-        if key in above:
-            raise _Refused("workflow_cycle", (*above, key))
-        if len(above) >= MAX_LEVELS:
-            raise _Refused("too_many_levels", (*above, key))
+        if key in above or len(above) >= MAX_LEVELS:
+            raise _Refused((*above, key))
         version = self.catalogue.workflow(key, number)
         if version is None:
             return (key,), frozenset({key})
@@ -87,13 +85,13 @@ def lineage_faults(workflow: Workflow, places: Mapping[str, Pointer], scope: Sco
 
 
 def _chain_fault(refused: _Refused, path: Pointer, scope: Scope) -> Fault:
-    chain = " -> ".join(refused.chain)
-    if refused.code == "workflow_cycle":
-        said, hint = f"{refused.chain[-1]!r} would run itself: {chain}.", "Take one of these references out."
+    code = "workflow_cycle" if refused.is_cycle else "too_many_levels"
+    if refused.is_cycle:
+        said, hint = f"{refused.last!r} would run itself: {refused}.", "Take one of these references out."
     else:
-        said = f"This makes more than {MAX_LEVELS} levels of workflows: {chain}."
+        said = f"These are more than {MAX_LEVELS} levels of workflows: {refused}."
         hint = "Put the steps of some of them into one workflow."
-    return scope.fault(path, refused.code, said, hint)
+    return scope.fault(path, code, said, hint)
 
 
 def reference_faults(scope: Scope, part: Dispatch | NestedRun, path: Pointer) -> Iterator[Fault]:

@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from kernel.records import Column, parse_columns
 from kernel.verbs import Verb
 from workflows.catalogue import VersionInfo
+from workflows.model import Workflow
 from workflows.sql import SqlEngine
 from workflows.validation import Checked, validate
+from workflows.version import version_hash
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = (ROOT / "examples" / "labour_costs.yaml").read_text()
@@ -109,6 +111,12 @@ class Systems:
         versions = self.published.get(key, ())
         wanted = [version for version in versions if number in (None, version.number)]
         return wanted[-1] if wanted else None
+
+
+def version(definition: Mapping[str, Any], number: int = 1, **pinned: int) -> VersionInfo:
+    """A published version; `pinned` has the versions of its own references by step key."""
+    workflow = Workflow.model_validate(definition)
+    return VersionInfo(workflow, number, version_hash(workflow), pinned)
 
 
 def checked(text: str, published: Mapping[str, Sequence[VersionInfo]] | None = None) -> Checked:

@@ -1,6 +1,10 @@
 """Definitions to validate: three sound steps, and one definition for each fault that validation can find."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.unit.workflows.catalogue import version
+from workflows.catalogue import VersionInfo
 
 LOG = """
   - key: log
@@ -27,6 +31,42 @@ POST = """
 """
 
 
+def runs(key: str, *others: str, **more: Any) -> dict[str, Any]:
+    """A definition that only runs other workflows."""
+    steps = [{"key": f"r{number}", "run": {"workflow": other}} for number, other in enumerate(others)]
+    return {"workflow": key, "steps": steps or [{"key": "a", "transform": {"sql": "SELECT 1 AS n"}}], **more}
+
+
+CHILD = runs(
+    "child",
+    inputs={
+        "project": {"type": "text"},
+        "limit": {"type": "decimal", "default": "5.00"},
+        "rows": {"type": "integer", "required": False},
+    },
+    steps=[
+        {
+            "key": "rates",
+            "fetch": {"connector": "erp", "operation": "labour_rates"},
+            "measures": {"dearest": "max(hourly_rate)"},
+        },
+        {"key": "ok", "logic_gate": {"when": "rates.records > 0"}},
+        {
+            "key": "out",
+            "push": {"connector": "erp", "operation": "o", "records": "rates", "key": ["activity"]},
+        },
+    ],
+)
+"""Reads rates and writes them; needs a project."""
+PUBLISHED: Mapping[str, list[VersionInfo]] = {
+    "child": [version(CHILD, 3)],
+    "parent-of-w": [version(runs("parent-of-w", "w"))],
+    **{f"level-{n}": [version(runs(f"level-{n}", f"level-{n + 1}"))] for n in range(2, 9)},
+    "level-9": [version(runs("level-9"))],
+}
+"""Other workflows: a leaf, one that runs the tested one, and a chain of eight."""
+
+
 def definition(*steps: str, inputs: str = "") -> str:
     """A workflow of these steps. The line of an expected fault ends with `# here`."""
     top = f"workflow: w\ninputs: {{{inputs}}}\nsteps:\n"
@@ -36,6 +76,13 @@ def definition(*steps: str, inputs: str = "") -> str:
 def line_of(text: str, mark: str = "# here") -> int:
     """The line that ends with the mark."""
     return next(number for number, line in enumerate(text.splitlines(), 1) if line.endswith(mark))
+
+
+def each(*steps: str, rest: str = "") -> str:
+    """A dispatch over the work log with these steps, `s0`, `s1` and so on; `rest` goes between."""
+    inner = "".join(f"        - {{key: s{number}, {step}}}\n" for number, step in enumerate(steps))
+    head = "  - key: each\n    dispatch:\n      over: log\n      key: [worker, day]\n"
+    return f"{head}{rest}      steps:\n{inner}"
 
 
 # One definition for each code: whole texts, or steps, with the place that the fault must name.
@@ -179,6 +226,42 @@ STEPS: dict[str, tuple[tuple[str, ...], str]] = {
         (LOG.replace("sum(hours)}", "max(worker)} # here"),),
         "steps[0].measures.hours",
     ),
+    "outside_chunk": (
+        (LOG, each("transform: {sql: SELECT worker FROM log}").rstrip() + " # here"),
+        "steps[1].dispatch.steps[0].transform.sql",
+    ),
+    "not_a_table": (
+        (LOG, each("transform: {sql: SELECT worker FROM chunk}"),
+         "  - {key: a, transform: {sql: SELECT 1 AS n FROM each}} # here"),
+        "steps[2].transform.sql",
+    ),
+    "nested_dispatch": (
+        (LOG, each("run: {workflow: child, inputs: {project: p}}").rstrip() + " # here"),
+        "steps[1].dispatch.steps[0].run",
+    ),
+    "not_here": (
+        (LOG, each("transform: {sql: SELECT worker FROM chunk}") + "    retry: {attempts: 2} # here"),
+        "steps[1].retry",
+    ),
+    "reserved_measure": (
+        (LOG, each("transform: {sql: SELECT worker FROM chunk}") + "    measures: {failed: count(*)} # here"),
+        "steps[1].measures.failed",
+    ),
+    "unknown_workflow": (("  - {key: r, run: {workflow: chidl}} # here",), "steps[0].run.workflow"),
+    "unknown_input": (
+        ("  - {key: r, run: {workflow: child, inputs: {project: p, site: s}}} # here",),
+        "steps[0].run.inputs.site",
+    ),
+    "missing_input": (
+        ("  - {key: r, run: {workflow: child, inputs: {rows: 5}}} # here",),
+        "steps[0].run.inputs",
+    ),
+    "invalid_input": (
+        ("  - {key: r, run: {workflow: child, inputs: {project: p, rows: many}}} # here",),
+        "steps[0].run.inputs.rows",
+    ),
+    "workflow_cycle": (("  - {key: r, run: {workflow: parent-of-w}} # here",), "steps[0].run.workflow"),
+    "too_many_levels": (("  - {key: r, run: {workflow: level-2}} # here",), "steps[0].run.workflow"),
     "unknown_measure": (
         (LOG, "  - {key: a, transform: {sql: SELECT day FROM log}, reconcile: {records: log.rows}} # here"),
         "steps[1].reconcile.records",

@@ -10,7 +10,17 @@ import pytest
 import workflows
 from kernel.errors import Fault, InvalidDefinition
 from tests.unit.workflows.catalogue import DATA, EXAMPLE, checked
-from tests.unit.workflows.definitions import LINES, LOG, POST, STEPS, TEXTS, definition, fault_cases, line_of
+from tests.unit.workflows.definitions import (
+    LINES,
+    LOG,
+    POST,
+    PUBLISHED,
+    STEPS,
+    TEXTS,
+    definition,
+    fault_cases,
+    line_of,
+)
 
 TEN_FAULTS = (DATA / "ten_faults.yaml").read_text()
 
@@ -57,7 +67,8 @@ def test_faults_are_found_around_others() -> None:
 
 @pytest.mark.parametrize(("code", "text", "path"), list(fault_cases()), ids=[*TEXTS, *STEPS])
 def test_each_fault_stands_alone_in_its_place(code: str, text: str, path: str) -> None:
-    found = [fault for fault in checked(text).faults if code != "duplicate_step" or fault.path == path]
+    faults = checked(text, PUBLISHED).faults
+    found = [fault for fault in faults if code != "duplicate_step" or fault.path == path]
     assert [(fault.code, fault.path) for fault in found] == [(code, path)]
     assert found[0].hint
     assert found[0].message.endswith(".") or code == "sql_binding", "a sentence"

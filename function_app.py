@@ -22,6 +22,7 @@ from store.blobs import Blobs
 from store.contexts import ContextStore
 from store.database import Database
 from store.envelope import Envelope
+from store.gates import Gates
 from store.vault import FileVault
 from triggers.blueprint import trigger_blueprint
 from workflows.sql import SqlEngine
@@ -63,7 +64,7 @@ def _services(
     contexts = ContextStore(blobs, envelope)
     return Services(
         database, blobs, contexts, envelope, engine, adapter, utc_now, settings.environment,
-        max_recoveries=settings.max_recoveries,
+        Gates(settings.storage_connection, settings.gate_lease), max_recoveries=settings.max_recoveries,
     )  # fmt: skip
 
 

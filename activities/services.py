@@ -9,6 +9,7 @@ from store.blobs import Blobs
 from store.contexts import ContextStore
 from store.database import Database
 from store.envelope import Envelope
+from store.gates import Gates
 from workflows.sql import SqlEngine
 
 ENGINE = "sluice"
@@ -28,5 +29,6 @@ class Services:
     adapter: Callable[[Connector], Adapter]
     clock: Clock
     environment: str
+    gates: Gates
     write_seconds: float = 300.0
     max_recoveries: int = 5

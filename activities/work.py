@@ -15,6 +15,7 @@ from kernel.errors import InternalError, InvalidData, TimedOut
 from kernel.records import Records
 from store.connectors import get_connector
 from store.dead_letters import repaired_step
+from store.gates import Slot
 from store.runs import RunRow
 from workflows.context import PipelineContext, StepOutput
 from workflows.expressions import fill
@@ -48,6 +49,7 @@ class Work:
     token: UUID
     deadline: datetime | None = None
     hearing: Hearing = field(default_factory=Hearing)
+    slots: list[Slot] = field(default_factory=list)
 
     @cached_property
     def replaced(self) -> str | None:
@@ -62,12 +64,15 @@ class Work:
         return self.workflow.step(rejecting).rejecting
 
     def check_time(self) -> None:
-        """Raise `TimedOut` when the step should be over."""
+        """Raise `TimedOut` when the step should be over. To be asked between pages and between batches: it
+        also keeps the step's place in its connector's gate, see `Slot.keep`."""
         if self.deadline is not None and self.services.clock() >= self.deadline:
             raise TimedOut(
                 f"The step {self.step.key!r} was not done within its timeout of {self.step.timeout}. Nothing "
                 "that was done is lost; raise the timeout or find out what is slow, then retry the run."
             )
+        for slot in self.slots:
+            slot.keep()
 
     def values(self) -> dict[str, Any]:
         """What expressions may read: measures by step key, and the run itself."""
@@ -115,16 +120,21 @@ class Work:
 
     @contextmanager
     def adapter(self, call: Call) -> Iterator[Adapter]:
-        """The adapter of the call's connector, closed at the end. What it says is cleaned; see `hearing`."""
+        """The adapter of the call's connector, closed at the end. What it says is cleaned; see `hearing`.
+        Raises `Busy` when as many steps work with the connector as it allows."""
         with self.services.database.reading() as connection:
             row = get_connector(connection, call.connector)
         connector = Connector(row.key, row.system, row.settings, row.secrets, self.services.environment)
-        adapter = self.services.adapter(connector)
-        try:
-            with self.hearing.of(adapter):
-                yield adapter
-        finally:
-            adapter.close()
+        limit = connector.common_settings.concurrency
+        with self.services.gates.enter(row.key, self.services.environment, limit) as slot:
+            adapter = self.services.adapter(connector)
+            self.slots.append(slot)
+            try:
+                with self.hearing.of(adapter):
+                    yield adapter
+            finally:
+                self.slots.remove(slot)
+                adapter.close()
 
 
 @dataclass(frozen=True)

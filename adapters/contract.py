@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from adapters.faults import validated
 from kernel.errors import InvalidRequest
 from kernel.records import Column, Record, Records
 from kernel.secrets import CredentialProvider, Witness
@@ -58,6 +59,15 @@ class Operation:
     settles_seconds: float = 60
 
 
+class CommonSettings(BaseModel):
+    """What a connector of any system may be told. It is for the engine: adapters do not see it."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    connection_type: str | None = None
+    concurrency: int | None = Field(default=None, strict=True, ge=1, le=1000)
+
+
 @dataclass(frozen=True)
 class Connector:
     """A configured system. `secrets` maps the adapter's credential names to names in the vault."""
@@ -67,6 +77,18 @@ class Connector:
     settings: Mapping[str, Any]
     secrets: Mapping[str, str] = field(default_factory=dict)
     environment: str = "sandbox"
+
+    @property
+    def common_settings(self) -> CommonSettings:
+        """The settings that any connector may have. Raises `InvalidRequest` with all their faults."""
+        given = {name: self.settings[name] for name in CommonSettings.model_fields if name in self.settings}
+        return validated(CommonSettings, given, what="settings")
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """The others: those of the connector's system type."""
+        common = CommonSettings.model_fields
+        return {name: value for name, value in self.settings.items() if name not in common}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 Which adapter serves a connector is decided in this order: its exact system type; what its settings give
 away; the generic adapter of its connection type (the setting `connection_type`); a deterministic refusal.
+Adapters see the settings of their system type only, not those that any connector may have.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +15,6 @@ from adapters.contract import Adapter, Connector, Operation
 from adapters.faults import refused
 from kernel.errors import Fault, InvalidRequest
 from kernel.secrets import CredentialProvider
-
-CONNECTION_TYPE = "connection_type"
-"""A connector setting that belongs to the registry; adapters do not see it."""
 
 # System type -> module and class. Vendor code is imported when a connector first needs it.
 _ADAPTERS: Mapping[str, str] = MappingProxyType(
@@ -75,7 +73,7 @@ def describe(connector: Connector) -> Mapping[str, Operation]:
     mapped.
     """
     kind, settled = _resolve(connector)
-    _refuse(connector, _faults(kind, settled))
+    _refuse(connector, _faults(kind, connector, settled))
     return kind.catalogue(settled.settings)
 
 
@@ -86,7 +84,7 @@ def get_adapter(connector: Connector, environment: str, credentials: CredentialP
     deployment's.
     """
     kind, settled = _resolve(connector)
-    _refuse(connector, [*_faults(kind, settled), *_environment_faults(settled, environment)])
+    _refuse(connector, [*_faults(kind, connector, settled), *_environment_faults(settled, environment)])
     return kind(settled, credentials)
 
 
@@ -95,8 +93,12 @@ def _refuse(connector: Connector, faults: Sequence[Fault]) -> None:
         raise refused(f"connector {connector.key!r}", faults)
 
 
-def _faults(kind: type[Adapter], connector: Connector) -> list[Fault]:
-    return [*_settings_faults(kind, connector), *_secret_faults(kind, connector)]
+def _faults(kind: type[Adapter], connector: Connector, settled: Connector) -> list[Fault]:
+    return [
+        *_settings_faults(lambda: connector.common_settings),
+        *_settings_faults(lambda: kind.catalogue(settled.settings)),
+        *_secret_faults(kind, settled),
+    ]
 
 
 def _environment_faults(connector: Connector, environment: str) -> Iterator[Fault]:
@@ -112,8 +114,7 @@ def _environment_faults(connector: Connector, environment: str) -> Iterator[Faul
 def _resolve(connector: Connector) -> tuple[type[Adapter], Connector]:
     """The adapter class, and the connector as the adapter sees it."""
     system = _system(connector)
-    settings = {name: value for name, value in connector.settings.items() if name != CONNECTION_TYPE}
-    return _load(_ADAPTERS[system]), replace(connector, settings=settings)
+    return _load(_ADAPTERS[system]), replace(connector, settings=connector.own_settings)
 
 
 def _system(connector: Connector) -> str:
@@ -134,7 +135,7 @@ def _candidates(connector: Connector) -> Iterator[tuple[str, str | None]]:
     yield f"system type {connector.system!r}, which has no adapter", exact
     inferred = next((rule.system for rule in _RULES if rule.holds(connector.settings)), None)
     yield f"its settings, which match none of: {', '.join(rule.because for rule in _RULES)}", inferred
-    connection_type = connector.settings.get(CONNECTION_TYPE)
+    connection_type = connector.settings.get("connection_type")
     known = ", ".join(sorted(_GENERIC))
     yield (
         f"connection type {connection_type!r}, which is none of: {known}",
@@ -150,9 +151,9 @@ def _load(path: str) -> type[Adapter]:
     return kind
 
 
-def _settings_faults(kind: type[Adapter], connector: Connector) -> tuple[Fault, ...]:
+def _settings_faults(check: Callable[[], object]) -> tuple[Fault, ...]:
     try:
-        kind.catalogue(connector.settings)
+        check()
     except InvalidRequest as exc:
         return tuple(replace(fault, path=f"settings.{fault.path}".rstrip(".")) for fault in exc.faults)
     return ()

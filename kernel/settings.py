@@ -37,6 +37,8 @@ class Settings:
     """SLUICE_SILENT_AFTER: after how long without a sign of life an execution counts as lost."""
     history_kept: timedelta
     """SLUICE_HISTORY_KEPT: how long durable history is kept after a run's end."""
+    gate_lease: timedelta
+    """SLUICE_GATE_LEASE: how long a place in a connector's gate is kept without a sign of life."""
     platform_authentication: bool
     """WEBSITE_AUTH_ENABLED: set by App Service Authentication; only then its principal headers count."""
 
@@ -113,6 +115,7 @@ SETTINGS = (
     _Setting("max_recoveries", "SLUICE_MAX_RECOVERIES", _positive, "5"),
     _Setting("silent_after", "SLUICE_SILENT_AFTER", _duration, "40m"),
     _Setting("history_kept", "SLUICE_HISTORY_KEPT", _duration, "7d"),
+    _Setting("gate_lease", "SLUICE_GATE_LEASE", _duration, "5m"),
     _Setting("platform_authentication", "WEBSITE_AUTH_ENABLED", _flag, "false"),
 )
 

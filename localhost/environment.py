@@ -15,6 +15,7 @@ from localhost.services import databases
 from localhost.services.stack import Endpoints
 from localhost.services.valuefile import ValueFile
 from store.blobs import Blobs
+from store.gates import Gates
 from store.migrate import upgrade
 
 KEY_NAME = "key-encryption-key"
@@ -26,7 +27,9 @@ def prepare(
     """Bring database, storage and example ERP up to date; returns the application's environment variables."""
     progress("Bringing the database schema up to date")
     upgrade(Secret(endpoints.migration_url), databases.APP)
-    Blobs(Secret(endpoints.storage_connection_string)).ensure_containers()
+    storage = Secret(endpoints.storage_connection_string)
+    Blobs(storage).ensure_containers()
+    Gates(storage).ensure_table()
     _prepare_erp(endpoints, root / "examples" / "erp" / "schema.sql")
     return _settings(endpoints, state_dir)
 

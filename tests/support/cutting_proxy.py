@@ -1,5 +1,6 @@
 """A TCP proxy on the loopback address that counts round trips and can cut the line at a chosen message."""
 
+import math
 import select
 import socket
 import threading
@@ -15,12 +16,13 @@ class CuttingProxy:
     """Passes bytes between clients and one server.
 
     Once a client's bytes contain `cut_at`, its line is cut: before the server sees them or, with
-    `deliver_first`, after the server has answered but before the client hears of it.
+    `deliver_first`, after the server has answered but before the client hears of it. `cuts` is how often.
     """
 
     target: tuple[str, int]
     cut_at: bytes = b""
     deliver_first: bool = False
+    cuts: float = math.inf
     round_trips: int = 0
     _listener: socket.socket = field(default_factory=socket.socket)
 
@@ -62,7 +64,8 @@ class CuttingProxy:
             return bool(data)
         data = client.recv(_CHUNK)
         self.round_trips += 1
-        if self.cut_at and self.cut_at in data:
+        if self.cut_at and self.cut_at in data and self.cuts > 0:
+            self.cuts -= 1
             if self.deliver_first:
                 server.sendall(data)
                 server.recv(_CHUNK)

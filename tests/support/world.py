@@ -37,6 +37,7 @@ from store.blobs import Blobs
 from store.contexts import ContextStore
 from store.database import Database
 from store.envelope import Envelope
+from store.gates import Gates
 from store.runs import RunRow, TaskRow
 from store.tables import workflow_run as workflow_run_table
 from store.workflows import Version
@@ -279,8 +280,9 @@ def make_world(app_url: str, owner_url: str, erp_url: str, storage: str) -> Worl
     adapter = partial(get_adapter, environment="sandbox", credentials=vault)
     clock = SteppingClock()
     services = Services(
-        database, blobs, ContextStore(blobs, envelope), envelope, engine, adapter, clock, "sandbox"
-    )
+        database, blobs, ContextStore(blobs, envelope), envelope, engine, adapter, clock, "sandbox",
+        Gates(Secret(storage)),
+    )  # fmt: skip
     deployment = Deployment(
         database, blobs, envelope, engine, _operations, clock, "sandbox", 1_000_000, Counted()
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.contract import Connector
+from adapters.contract import CommonSettings, Connector
 from adapters.registry import describe, get_adapter, systems
 from kernel.errors import Fault, InvalidRequest
 from tests.support.adapters import Vault
@@ -20,6 +20,10 @@ SQL: dict[str, Any] = {
     "operations": {"rates": {"fetch": "SELECT rate FROM rates", "columns": {"rate": "decimal(8,2)"}}},
 }
 FILES: dict[str, Any] = {"container": "files"}
+REST: dict[str, Any] = {
+    "base_url": "https://erp.example.com",
+    "operations": {"lines": {"fetch": "/lines", "columns": {"id": "text"}, "items": "data"}},
+}
 ERP = Connector("erp", "sql", SQL, {"password": "erp-password"})
 INBOX = Connector("inbox", "files", FILES, {"connection": "storage"})
 VAULT = Vault({})
@@ -96,6 +100,31 @@ def test_a_secret_that_is_mapped_to_nothing_is_missing() -> None:
     assert list(faults(replace(ERP, secrets={"password": ""}))) == ["secrets.password"]
     with pytest.raises(InvalidRequest):
         describe(replace(ERP, secrets={}))
+
+
+@pytest.mark.parametrize("connector", [ERP, INBOX], ids=["sql", "files"])
+def test_a_connector_of_any_system_may_limit_how_many_work_with_it(connector: Connector) -> None:
+    limited = replace(connector, settings={**connector.settings, "concurrency": 1000})
+    assert limited.common_settings.concurrency == 1000
+    assert connector.common_settings.concurrency is None
+    adapter = get_adapter(limited, "sandbox", VAULT)
+    assert "concurrency" not in adapter.connector.settings
+    adapter.close()
+
+
+@pytest.mark.parametrize("wrong", [0, 1001, -1, 1.5, "2", True, [1]])
+def test_a_limit_is_a_whole_number_from_1_to_1000(wrong: Any) -> None:
+    limited = replace(ERP, settings={**SQL, "concurrency": wrong, "port": 0})
+    assert list(faults(limited)) == ["settings.concurrency", "settings.port"]
+    with pytest.raises(InvalidRequest):
+        describe(limited)
+
+
+def test_no_adapter_has_a_setting_of_the_engine() -> None:
+    for connector in (ERP, INBOX, Connector("api", "rest", REST)):
+        adapter = get_adapter(connector, "sandbox", VAULT)
+        assert not set(CommonSettings.model_fields) & set(adapter.settings_model.model_fields)
+        adapter.close()
 
 
 def test_a_managed_identity_needs_no_secret() -> None:

@@ -32,6 +32,7 @@ BAD = {
     "SLUICE_MAX_RECOVERIES": CANARY,
     "SLUICE_SILENT_AFTER": CANARY,
     "SLUICE_HISTORY_KEPT": "0s",
+    "SLUICE_GATE_LEASE": "5",
 }
 
 
@@ -51,6 +52,7 @@ def test_what_is_not_given_has_a_default() -> None:
     assert settings.platform_authentication is False
     assert (settings.max_recoveries, settings.silent_after) == (5, timedelta(minutes=40))
     assert settings.history_kept == timedelta(days=7)
+    assert settings.gate_lease == timedelta(minutes=5)
     assert settings.database_url.reveal() == GOOD["DATABASE_URL"]
     assert settings.storage_connection.reveal() == GOOD["AzureWebJobsStorage"]
     assert settings.key_encryption_key.reveal() == KEY

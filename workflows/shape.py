@@ -12,8 +12,7 @@ from kernel.errors import Fault
 from workflows.document import Document, Pointer, at, nearest
 from workflows.model import Step, Workflow, WorkflowKey
 
-# As many as it takes from a misspelt key inside a dispatch to the last consequence of leaving it out.
-_ROUNDS = 6
+_ROUNDS = 4
 # The parts that can be left out whole while the rest still means something: a step, an input.
 _UNIT_DEPTH = 2
 _INSIDE = ("dispatch", "steps")
@@ -115,9 +114,7 @@ def _original(path: Pointer, positions: dict[Pointer, list[int]]) -> Pointer:
 def _prune(data: dict[str, Any], errors: list[ErrorDetails], shape: Shape) -> None:
     """Take out what the errors name: an unknown key alone, otherwise the step or input around it."""
     places = {_path(e) if e["type"] == "extra_forbidden" else _unit(_path(e)) for e in errors}
-    within = {path for path in places if any(path[:depth] in places for depth in range(1, len(path)))}
-    ordered = sorted(places - within, key=lambda path: [str(part).zfill(6) for part in path], reverse=True)
-    for path in ordered:
+    for path in sorted(places, key=lambda path: [str(part).zfill(6) for part in path], reverse=True):
         parent = at(data, path[:-1])
         if isinstance(parent, dict):
             parent.pop(path[-1], None)

@@ -352,6 +352,26 @@ def test_steps_are_named_by_their_place_although_others_were_left_out() -> None:
     ]
 
 
+def test_what_follows_a_fault_inside_is_looked_for_in_its_place() -> None:
+    """The first step inside is left out at once, the second only when its misspelt key was."""
+    inner = each("fetch: {operation: x}", "transfrom: {}", "transform: {sql: SELECT day FROM chunk}")
+    assert places(LOG, inner) == [
+        ("missing_key", f"{FIRST}.fetch.connector"),
+        ("unknown_key", "steps[1].dispatch.steps[1].transfrom"),
+    ]
+
+
+def test_faults_of_three_rounds_hide_no_others() -> None:
+    """A misspelt key, a step without a verb because of it, and a dispatch that says too much."""
+    inner = each("transfrom: {}", "transform: {sql: SELECT day FROM chunk}") + "      workflow: child\n"
+    last = "  - {key: a, transform: {sql: SELECT x FROM log}}"
+    assert places(LOG, inner, last) == [
+        ("invalid_value", "steps[1].dispatch"),
+        ("unknown_key", "steps[1].dispatch.steps[0].transfrom"),
+        ("sql_binding", "steps[2].transform.sql"),
+    ]
+
+
 def test_a_generator_fetches() -> None:
     assert over(f"over: {{lookup: {{connector: erp}}}}, key: [day], {BODY}") == [
         ("missing_key", "steps[1].dispatch.over.fetch"),

@@ -9,7 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.workflows.catalogue import EXAMPLE, checked
+from tests.unit.workflows.catalogue import EXAMPLE
+from tests.unit.workflows.catalogue import checked as checked_with
+from tests.unit.workflows.definitions import PUBLISHED
 from tests.unit.workflows.test_document import places
 from workflows.document import Pointer, at
 from workflows.validation import Checked
@@ -43,6 +45,19 @@ WORDS = [
         "measures",
     ),
     *("reconcile", "rejects", "type", "required", "default", "text", "integer", "decimal", "date", "end"),
+    *(
+        "dispatch",
+        "run",
+        "over",
+        "workflow",
+        "version",
+        "pinned",
+        "latest",
+        "tolerate",
+        "5%",
+        "child",
+        "chunk",
+    ),
     *("erp", "worklog", "labour_rates", "job_ledger", "cost_line", "path", "columns", "a", "b", "a.records"),
 ]
 PIECES = [
@@ -78,9 +93,33 @@ STEPS = st.fixed_dictionaries(
         "emits": LEAVES,
     },
 )
-DEFINITIONS = st.fixed_dictionaries(
-    {"workflow": LEAVES, "steps": st.lists(STEPS | VALUES, max_size=4)}, optional={"inputs": VALUES}
+REFERENCES = {"workflow": LEAVES, "version": LEAVES, "inputs": VALUES, "on_failure": LEAVES}
+DISPATCHES = st.fixed_dictionaries(
+    {"over": LEAVES | st.fixed_dictionaries({"fetch": CALLS}), "key": VALUES},
+    optional={
+        "steps": st.lists(STEPS | VALUES, max_size=3),
+        "tolerate": LEAVES,
+        "batch": LEAVES,
+        **REFERENCES,
+    },
 )
+NESTED = st.fixed_dictionaries(
+    {"key": LEAVES},
+    optional={
+        "dispatch": DISPATCHES,
+        "run": st.fixed_dictionaries({}, optional=REFERENCES),
+        "measures": VALUES,
+        "rejects": LEAVES,
+    },
+)
+DEFINITIONS = st.fixed_dictionaries(
+    {"workflow": LEAVES, "steps": st.lists(STEPS | NESTED | VALUES, max_size=4)}, optional={"inputs": VALUES}
+)
+
+
+def checked(text: str) -> Checked:
+    """With other workflows to refer to."""
+    return checked_with(text, PUBLISHED)
 
 
 def check_answer(found: Checked) -> None:
@@ -107,8 +146,37 @@ def test_anything_in_the_shape_of_a_definition(data: Any, as_yaml: bool) -> None
     check_answer(checked(yaml.safe_dump(data) if as_yaml else json.dumps(data)))
 
 
-EXAMPLE_DATA = yaml.safe_load(EXAMPLE)
+NESTING = """
+  - key: each
+    dispatch:
+      over: rates
+      key: [activity]
+      concurrency: 5
+      batch: 2
+      tolerate: 5%
+      on_failure: stop
+      steps:
+        - {key: one, transform: {sql: SELECT activity FROM chunk}, measures: {n: count(*)}}
+        - {key: any, logic_gate: {when: chunk.hourly_rate > 1.0 && one.n > 0}}
+    measures: {total: sum(hourly_rate)}
+  - key: kids
+    dispatch:
+      over: {fetch: {connector: erp, operation: labour_rates}}
+      key: [activity]
+      workflow: child
+      version: latest
+      inputs: {project: "${{ chunk.activity }}"}
+  - key: kid
+    run: {workflow: child, inputs: {project: p, rows: 5}, on_failure: continue, when_cancelled: leave}
+  - key: end_of_it
+    logic_gate: {when: each.failed == 0 && each.one.n > 0 && kid.state == 'SUCCEEDED'}
+"""
+EXAMPLE_DATA = yaml.safe_load(EXAMPLE.rstrip() + NESTING)
 PATHS = [path for path in places(EXAMPLE_DATA) if path]
+
+
+def test_the_example_that_is_changed_has_no_faults() -> None:
+    assert checked(json.dumps(EXAMPLE_DATA)).faults == ()
 
 
 def changed(data: Any, path: Pointer, value: Any) -> Any:

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidData, InvalidRequest
-from tests.unit.workflows.catalogue import checked, version
+from tests.unit.workflows.catalogue import ENGINE, Systems, checked, version
 from tests.unit.workflows.definitions import CHILD, LOG, PUBLISHED, definition, each, runs
 from workflows.catalogue import VersionInfo
 from workflows.inputs import child_inputs
 from workflows.model import Workflow
 from workflows.nesting import MAX_LEVELS
 from workflows.planning import Plan
+from workflows.validation import validate
 from workflows.version import version_hash
 
 KID = "  - {key: kid, run: {workflow: child, inputs: {%s}}}"
@@ -45,10 +46,12 @@ INPUTS = "t: {type: text}, n: {type: integer}, m: {type: decimal}, b: {type: boo
         "project: '${{ inputs.d }}', limit: '${{ inputs.n }}', rows: '${{ size(inputs.t) }}'",
         "project: 'no. ${{ inputs.n }} of ${{ inputs.m }}', limit: '${{ inputs.t }}'",
         "project: '${{ run.id }}', limit: '${{ log.hours }}', rows: '${{ steps.log.records }}'",
+        "project: p, limit: '${{ before.rates.dearest }}', rows: '${{ before.rates.dearest }}'",
     ],
 )
 def test_inputs_that_fit(given: str) -> None:
-    assert places(LOG, KID % given, inputs=INPUTS) == []
+    before = (KID % "project: p").replace("kid", "before")
+    assert places(LOG, before, KID % given, inputs=INPUTS) == []
 
 
 @pytest.mark.parametrize(
@@ -172,6 +175,12 @@ def test_a_run_has_no_records(step: str, path: str) -> None:
     assert places(KID % "project: p", f"  - {{key: a, {step}}}") == [("not_a_table", f"steps[1].{path}")]
 
 
+@pytest.mark.parametrize("target", ["kid.state", "kid.rates", "kid.rates.records"])
+def test_nothing_reconciles_with_a_run(target: str) -> None:
+    step = f"  - {{key: a, transform: {{sql: SELECT 1 AS n}}, reconcile: {{records: {target}}}}}"
+    assert places(KID % "project: p", step) == [("unknown_measure", "steps[1].reconcile.records")]
+
+
 def test_a_policy_after_a_workflow_that_writes_is_warned_of() -> None:
     policy = "  - {key: g, govern: {facts: SELECT 1 AS n, rules: [{deny: n > 1, because: No.}]}}"
     assert places(KID % "project: p", policy) == [("write_before_govern", "steps[1]")]
@@ -291,11 +300,34 @@ def test_chains_are_judged_as_if_each_were_followed(
         assert deep or code != "too_many_levels"
 
 
+def test_the_same_workflow_below_another_of_its_versions_is_a_cycle_too() -> None:
+    """`c` alone is sound, and known to be, when it is met again below another version of `k`."""
+    published = {
+        "k": [version(runs("k"), 1), version(runs("k", "c"), 2, r0=1)],
+        "c": [version(runs("c", "k"), r0=1)],
+    }
+    steps = [f"  - {{key: r{n}, run: {{workflow: {key}}}}}" for n, key in enumerate("ck")]
+    (fault,) = checked(definition(*steps), published).faults
+    assert (fault.path, fault.message) == ("steps[1].run.workflow", "'k' would run itself: w -> k -> c -> k.")
+
+
+class Counting(Systems):
+    """Counts how often a workflow is asked for."""
+
+    asked = 0
+
+    def workflow(self, key: str, number: int | None = None) -> VersionInfo | None:
+        self.asked += 1
+        return super().workflow(key, number)
+
+
 def test_many_ways_to_the_same_workflows_are_not_followed_one_by_one() -> None:
-    """Each of seven levels runs the next one twelve times: 12 ** 7 chains."""
-    published = {f"l{n}": [version(runs(f"l{n}", *[f"l{n + 1}"] * 12))] for n in range(1, 7)}
-    published["l7"] = [version(runs("l7"))]
-    assert checked(definition("  - {key: r, run: {workflow: l1}}"), published).faults == ()
+    """Each of seven levels runs the next one five times: 15,625 chains."""
+    published = {f"l{n}": [version(runs(f"l{n}", *[f"l{n + 1}"] * 5))] for n in range(1, 7)}
+    systems = Counting({**published, "l7": [version(runs("l7"))]})
+    found = validate(definition("  - {key: r, run: {workflow: l1}}"), systems, ENGINE)
+    assert found.faults == ()
+    assert systems.asked < 100
 
 
 # Pins -----------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""Steps into segments: cut after writes, carrying exactly what later steps read, the same every time."""
+"""Steps into segments: cut after writes and around dispatches and runs, carrying what is read later,
+the same every time."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel.verbs import SideEffect
 from tests.unit.workflows.catalogue import ENGINE, EXAMPLE, checked
 from workflows.model import Workflow
-from workflows.planning import Plan, Segment, make_plan
+from workflows.planning import Plan, Segment, chunk_plan, make_plan
 from workflows.sql import SqlEngine
 
 ANOTHER_ENGINE = SqlEngine()
@@ -19,12 +19,14 @@ ANOTHER_ENGINE = SqlEngine()
 
 @dataclass
 class Drawn:
-    """A step by the part of it that planning knows: what it writes, yields and reads."""
+    """A step by the part of it that planning knows: what it writes, yields and reads. `kind` is that of its
+    segment."""
 
     key: str
     body: dict[str, Any]
     reads: set[str] = field(default_factory=set)
     writes: bool = False
+    kind: str = "atomic"
 
 
 def select(keys: list[str], how: int) -> str:
@@ -40,21 +42,40 @@ def select(keys: list[str], how: int) -> str:
     return ways[how % len(ways)]
 
 
+CALL = {"connector": "c", "operation": "o"}
+ATOMIC = ("fetch", "transform", "govern", "logic_gate", "push", "push")
+INNER = [{"key": "in", "push": {**CALL, "records": "chunk", "key": ["n"]}}]
+
+
+def dispatch(reads: list[str], nested: bool) -> dict[str, Any]:
+    """Over the first of these steps, or over a generator; with steps, or with a workflow."""
+    over = reads[0] if reads else {"fetch": CALL}
+    body = {"workflow": "other"} if nested else {"steps": INNER}
+    return {"dispatch": {"over": over, "key": ["n"], **body}}
+
+
 @st.composite
-def linear_workflows(draw: st.DrawFn) -> list[Drawn]:
-    """Random steps of all kinds; each reads any of the record-yielding steps before it."""
+def linear_workflows(
+    draw: st.DrawFn, kinds: tuple[str, ...] = (*ATOMIC, "dispatch", "run"), given: tuple[str, ...] = ()
+) -> list[Drawn]:
+    """Random steps of these kinds; each reads any of what is given and of the steps before it that yield."""
     steps: list[Drawn] = []
-    tables: list[str] = []
+    tables = [*given]
     for number in range(draw(st.integers(1, 9))):
         key = f"s{number}"
-        kind = draw(st.sampled_from(["fetch", "transform", "govern", "logic_gate", "push", "push"]))
+        kind = draw(st.sampled_from(kinds))
         reads = draw(st.lists(st.sampled_from(tables), max_size=3, unique=True)) if tables else []
         sql = select(reads, draw(st.integers(0, 3)))
-        if kind == "fetch" or (kind == "push" and not reads):
-            steps.append(Drawn(key, {"fetch": {"connector": "c", "operation": "o"}}))
+        if kind == "dispatch":
+            body = dispatch(reads, draw(st.booleans()))
+            steps.append(Drawn(key, body, set(reads[:1]), writes=True, kind="dispatch"))
+        elif kind == "run":
+            steps.append(Drawn(key, {"run": {"workflow": "other"}}, writes=True, kind="run"))
+        elif kind == "fetch" or (kind == "push" and not reads):
+            steps.append(Drawn(key, {"fetch": CALL}))
             tables.append(key)
         elif kind == "push":
-            push = {"connector": "c", "operation": "o", "records": reads[0], "key": ["n"]}
+            push = {**CALL, "records": reads[0], "key": ["n"]}
             steps.append(Drawn(key, {"push": push}, {reads[0]}, writes=True))
         elif kind == "transform":
             steps.append(Drawn(key, {"transform": {"sql": sql}}, set(reads)))
@@ -76,8 +97,7 @@ def naive_plan(steps: list[Drawn]) -> list[tuple[list[str], set[str]]]:
     segments: list[tuple[list[str], set[str]]] = []
     start = 0
     for index, step in enumerate(steps):
-        last = index == len(steps) - 1
-        if step.writes or last:
+        if step.writes or index == len(steps) - 1 or steps[index + 1].kind != "atomic":
             before = {earlier.key for earlier in steps[: index + 1]}
             needed = {key for later in steps[index + 1 :] for key in later.reads}
             segments.append(([part.key for part in steps[start : index + 1]], before & needed))
@@ -90,6 +110,15 @@ def naive_plan(steps: list[Drawn]) -> list[tuple[list[str], set[str]]]:
 def test_plans_are_those_of_the_naive_model(steps: list[Drawn]) -> None:
     plan = make_plan(workflow_of(steps), ENGINE)
     assert [(list(part.steps), set(part.carries)) for part in plan.segments] == naive_plan(steps)
+    assert plan.pinned == {}
+
+
+@settings(max_examples=60, deadline=None)
+@given(linear_workflows(ATOMIC, given=("chunk",)))
+def test_the_steps_of_a_chunk_are_planned_alike_and_its_record_is_never_carried(steps: list[Drawn]) -> None:
+    plan = chunk_plan(workflow_of(steps).steps, ENGINE)
+    expected = [(keys, needed - {"chunk"}) for keys, needed in naive_plan(steps)]
+    assert [(list(part.steps), set(part.carries)) for part in plan.segments] == expected
 
 
 @settings(max_examples=40, deadline=None)
@@ -127,9 +156,19 @@ def test_every_step_is_in_one_segment_and_a_write_ends_it(steps: list[Drawn]) ->
     assert [key for part in plan.segments for key in part.steps] == [step.key for step in steps]
     for index, part in enumerate(plan.segments):
         assert {plan.segment_of(key) for key in part.steps} == {index}
-        effects = [workflow.step(key).verb.side_effect for key in part.steps]
-        assert SideEffect.WRITE not in effects[:-1]
-        assert effects[-1] is SideEffect.WRITE or index == len(plan.segments) - 1
+        writes = [workflow.step(key).writes for key in part.steps]
+        assert not any(writes[:-1])
+        following = plan.segments[index + 1 :]
+        assert writes[-1] or not following or following[0].kind != "atomic"
+
+
+@settings(max_examples=40, deadline=None)
+@given(linear_workflows())
+def test_a_dispatch_and_a_nested_run_are_alone_in_their_segments(steps: list[Drawn]) -> None:
+    kinds = {step.key: step.kind for step in steps}
+    for part in make_plan(workflow_of(steps), ENGINE).segments:
+        assert {kinds[key] for key in part.steps} == {part.kind}
+        assert part.kind == "atomic" or len(part.steps) == 1
 
 
 def test_the_example_is_one_segment() -> None:
@@ -153,6 +192,29 @@ def test_records_cross_several_boundaries_as_long_as_they_are_needed() -> None:
         Segment(("p2",)),
         Segment(("t",)),
     )
+
+
+def test_plans_of_definitions_without_dispatches_are_stored_as_before() -> None:
+    stored = {"segments": [{"steps": ["a", "p"], "carries": ["a"]}, {"steps": ["t"], "carries": []}]}
+    plan = Plan.from_dict(stored)
+    assert plan == Plan((Segment(("a", "p"), ("a",)), Segment(("t",))))
+    assert plan.to_dict() == stored
+
+
+def test_kinds_and_pins_are_stored() -> None:
+    plan = Plan(
+        (Segment(("a",), ("a",)), Segment(("d",), (), "dispatch"), Segment(("r",), (), "run")), {"r": 7}
+    )
+    stored = {
+        "segments": [
+            {"steps": ["a"], "carries": ["a"]},
+            {"steps": ["d"], "carries": [], "kind": "dispatch"},
+            {"steps": ["r"], "carries": [], "kind": "run"},
+        ],
+        "pinned": {"r": 7},
+    }
+    assert plan.to_dict() == stored
+    assert Plan.from_dict(stored) == plan
 
 
 def test_a_step_that_is_not_there_has_no_segment() -> None:

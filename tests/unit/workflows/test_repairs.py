@@ -67,6 +67,33 @@ LATER = {
         },
     },
     "parameter": fetch("later", rows="${{ hours.records }}"),
+    "dispatch": {"key": "later", "dispatch": {"over": "hours", "key": ["n"], "workflow": "w"}},
+    "generator": {
+        "key": "later",
+        "dispatch": {
+            "over": {"fetch": fetch("x", rows="${{ hours.records }}")["fetch"]},
+            "key": ["n"],
+            "workflow": "w",
+        },
+    },
+    "what a chunk gives to its run": {
+        "key": "later",
+        "dispatch": {
+            "over": "costs",
+            "key": ["n"],
+            "workflow": "w",
+            "inputs": {"n": "${{ hours.records }}"},
+        },
+    },
+    "step of a chunk": {
+        "key": "later",
+        "dispatch": {
+            "over": "costs",
+            "key": ["n"],
+            "steps": [{"key": "x", "logic_gate": {"when": "hours.records > chunk.n"}}],
+        },
+    },
+    "inputs of a run": {"key": "later", "run": {"workflow": "w", "inputs": {"n": "${{ hours.records }}"}}},
 }
 
 
@@ -84,6 +111,23 @@ def test_earlier_writes_policies_and_gates_are_not_done_again() -> None:
     after = {"key": "after", "logic_gate": {"when": "steps.first.records >= 0 && hours.records > 0"}}
     steps = (HOURS, gate, policy, push("first", "hours"), RATES, COSTS, after, POST)
     assert left_out(*steps) == ["any", "policy", "first", "rates"]
+
+
+def test_earlier_dispatches_and_runs_are_not_done_again() -> None:
+    each = {"key": "each", "dispatch": {"over": "hours", "key": ["n"], "workflow": "w"}}
+    kid = {"key": "kid", "run": {"workflow": "w"}}
+    after = {"key": "after", "logic_gate": {"when": "each.failed == 0 && kid.state == 'SUCCEEDED'"}}
+    assert left_out(HOURS, each, kid, RATES, COSTS, after, POST) == ["hours", "each", "kid", "rates"]
+
+
+def test_the_records_of_a_dispatch_are_those_it_is_over() -> None:
+    each = {"key": "each", "dispatch": {"over": "costs", "key": ["n"], "workflow": "w"}}
+    assert left_out(HOURS, RATES, COSTS, each) == ["hours", "rates"]
+    generated = {
+        "key": "each",
+        "dispatch": {"over": {"fetch": HOURS["fetch"]}, "key": ["n"], "workflow": "w"},
+    }
+    assert left_out(HOURS, generated, POST, replaced="each") == ["hours"]
 
 
 def test_a_name_within_another_name_is_not_that_step() -> None:

@@ -109,6 +109,27 @@ def test_a_hash_is_64_hex_digits_and_stays_what_it_was() -> None:
     assert version_hash(workflow) == "726375f2684a2c798fe04117e9aa06415fde35db91d6c3481c66496f01a836de"
 
 
+def test_pins_are_part_of_the_identity() -> None:
+    """Any change of which, where or whether at all; what is pinned to nothing is as before."""
+    workflow = checked(EXAMPLE).require()[0]
+    pins: list[dict[str, str]] = [{}, {"a": "1"}, {"a": "2"}, {"b": "1"}, {"a": "1", "b": "1"}]
+    assert version_hash(workflow, {}) == version_hash(workflow)
+    assert len({version_hash(workflow, pinned) for pinned in pins}) == len(pins)
+    assert version_hash(workflow, {"b": "1", "a": "1"}) == version_hash(workflow, pins[-1])
+
+
+def test_dispatches_and_runs_are_stored_as_they_were_written() -> None:
+    call = {"connector": "c", "operation": "o", "with": {"n": 1}}
+    steps = [
+        {"key": "a", "dispatch": {"over": {"fetch": call}, "key": ["n"], "tolerate": "5%", "workflow": "x"}},
+        {"key": "b", "dispatch": {"over": "c", "key": ["n"], "steps": [{"key": "d", "fetch": call}]}},
+        {"key": "e", "run": {"workflow": "x", "inputs": {"n": [1, {"m": None}]}}},
+    ]
+    workflow = Workflow.model_validate({"workflow": "w", "steps": steps})
+    assert definition_json(workflow)["steps"] == steps
+    assert Workflow.model_validate(definition_json(workflow)) == workflow
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT,

@@ -42,7 +42,7 @@ usage: python3 dev.py COMMAND [ARGUMENTS]
   start   run the function app with its database and storage on this machine, until Ctrl-C
   test    run the tests; further arguments go to pytest (test tests/unit -k planning)
   check   lint, format, types, import rules, compiled requirements; all of them, then the verdict
-  bench   run the benchmarks
+  bench   run the benchmarks (bench engines --quick: the same work on this engine and on others)
   lock    compile requirements*.txt from pyproject.toml (lock --upgrade takes newer versions)
 
 The first run downloads packages into .venv and .sluice (a minute or two); removing both undoes it.
@@ -64,6 +64,7 @@ LOCKS: Mapping[str, tuple[str, ...]] = {
     "requirements.txt": ("pyproject.toml",),
     "requirements-dev.txt": ("pyproject.toml", "--group", "dev", "-c", "requirements.txt"),
     "requirements-node.txt": ("--group", "node"),
+    "requirements-peers.txt": ("--group", "peers"),
 }
 
 PROBE = """import sys, sysconfig
@@ -114,38 +115,39 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in foreign}
 
 
-def environment_python() -> Path:
-    """The Python of .venv, which is created or brought up to date first if it has to be."""
-    python, stamp, wanted = VENV / "bin" / "python", VENV / "sluice-stamp", environment_stamp()
+def environment_python(venv: Path = VENV, requirements: str = "requirements-dev.txt") -> Path:
+    """The Python of an environment, which is created or brought up to date first if it has to be."""
+    python, stamp, wanted = venv / "bin" / "python", venv / "sluice-stamp", environment_stamp(requirements)
     if read(stamp) == wanted and python.exists():
         return python
     with locked(STATE / "dev.lock"):
         if read(stamp) != wanted or not python.exists():
             begin = time.monotonic()
-            update_environment(python, stamp, wanted)
+            update_environment(venv, requirements, wanted)
             say(f"Python packages are ready ({time.monotonic() - begin:.0f} s).")
     return python
 
 
-def environment_stamp() -> str:
-    """What .venv must have been made from: the lock, the Python version and this place."""
-    lock_file = read(ROOT / "requirements-dev.txt")
+def environment_stamp(requirements: str) -> str:
+    """What an environment must have been made from: the lock, the Python version and this place."""
+    lock_file = read(ROOT / requirements)
     if lock_file is None:
-        raise Failure("requirements-dev.txt cannot be read: run `git checkout requirements-dev.txt`.")
+        raise Failure(f"{requirements} cannot be read: run `git checkout {requirements}`.")
     return f"{hashlib.sha256(lock_file.encode()).hexdigest()} {PYTHON} {ROOT}"
 
 
-def update_environment(python: Path, stamp: Path, wanted: str) -> None:
-    """Install the locked packages; start afresh if .venv is broken, was left half-made or has moved."""
+def update_environment(venv: Path, requirements: str, wanted: str) -> None:
+    """Install the locked packages; start afresh if `venv` is broken, was left half-made or has moved."""
+    python, stamp, name = venv / "bin" / "python", venv / "sluice-stamp", os.path.relpath(venv, ROOT)
     uv, before = find_uv(), read(stamp)
     if (before is not None and not before.endswith(f" {ROOT}")) or not is_python(python):
-        say("Making .venv.")
-        shutil.rmtree(VENV, ignore_errors=True)
-        create: Command = [uv, "venv", "--quiet", "--no-project", "--python", find_python(uv), VENV]
-        install(create, ".venv cannot be created")
-    say("Installing Python packages into .venv.")
+        say(f"Making {name}.")
+        shutil.rmtree(venv, ignore_errors=True)
+        create: Command = [uv, "venv", "--quiet", "--no-project", "--python", find_python(uv), venv]
+        install(create, f"{name} cannot be created")
+    say(f"Installing Python packages into {name}.")
     stamp.write_text("half-made")
-    sync: Command = [uv, "pip", "sync", *SYNC_OPTIONS, "--python", python, "requirements-dev.txt"]
+    sync: Command = [uv, "pip", "sync", *SYNC_OPTIONS, "--python", python, requirements]
     install(sync, "The Python packages cannot be installed")
     stamp.write_text(wanted)
 

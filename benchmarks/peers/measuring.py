@@ -1,0 +1,142 @@
+"""How an engine is measured: the same loops around the same few calls for every one of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+from uuid import uuid4
+
+from benchmarks.peers import work
+from benchmarks.peers.memory import peak_megabytes
+from benchmarks.peers.sink import Sink
+
+WARM_UP = 20
+
+
+class Engine(Protocol):
+    """What an engine must be able to do. A unit names one run: it is the key of the row that it pushes."""
+
+    def start(self, unit: str) -> Any:
+        """Submit one run; returns when it is durable, with whatever `finish` needs."""
+        ...
+
+    def finish(self, handle: Any) -> None:
+        """Return when the run has ended well, and its state says so durably."""
+        ...
+
+    def run_all(self, units: Sequence[str]) -> None:
+        """Submit all runs as fast as possible; returns when all have ended well."""
+        ...
+
+    def fan_out(self, group: str, count: int) -> None:
+        """Submit a parent of so many chunks, named by `work.chunk_unit`; returns with the parent's result."""
+        ...
+
+    def suspend_all(self, units: Sequence[str]) -> None:
+        """Submit runs that wait for a signal; returns when all wait."""
+        ...
+
+    def signal(self, unit: str) -> None:
+        """Let a waiting run go on."""
+        ...
+
+    def processes(self) -> list[int]:
+        """The processes that execute the work, without databases and servers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much of each work to do. 0 and () leave it out."""
+
+    single: int = 0
+    together: int = 0
+    fan_outs: tuple[int, ...] = ()
+    waiting: int = 0
+    signals: int = 0
+
+
+@dataclass
+class Measured:
+    """One round of one engine. Times in milliseconds, one for each run or signal; rates per second."""
+
+    start: list[float] = field(default_factory=list)
+    end: list[float] = field(default_factory=list)
+    together: float | None = None
+    fan_outs: dict[int, float] = field(default_factory=dict)
+    signal: list[float] = field(default_factory=list)
+    memory: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def measure(engine: Engine, sink: Sink, amounts: Amounts) -> Measured:
+    """Do all the work once, checking what it leaves in the sink."""
+    measured = Measured()
+    if amounts.single:
+        _single(engine, sink, amounts.single, measured)
+    if amounts.together:
+        measured.together = _together(engine, sink, amounts.together)
+    for count in amounts.fan_outs:
+        measured.fan_outs[count] = _fan_out(engine, sink, count)
+    if amounts.signals:
+        measured.signal = _signals(engine, sink, amounts.waiting, amounts.signals)
+    measured.memory = peak_megabytes(engine.processes())
+    return measured
+
+
+def _units(what: str, count: int) -> list[str]:
+    group = f"{what}-{uuid4().hex[:8]}"
+    return [f"{group}-{number:04}" for number in range(count)]
+
+
+def _single(engine: Engine, sink: Sink, count: int, measured: Measured) -> None:
+    """One run at a time."""
+    for unit in _units("warm", min(WARM_UP, count)):
+        engine.finish(engine.start(unit))
+    units = _units("one", count)
+    for unit in units:
+        began = time.perf_counter()
+        handle = engine.start(unit)
+        started = time.perf_counter()
+        engine.finish(handle)
+        ended = time.perf_counter()
+        measured.start.append((started - began) * 1000)
+        measured.end.append((ended - began) * 1000)
+    sink.expect({unit: work.pushed_by_run(unit) for unit in units})
+
+
+def _together(engine: Engine, sink: Sink, count: int) -> float:
+    units = _units("many", count)
+    began = time.perf_counter()
+    engine.run_all(units)
+    seconds = time.perf_counter() - began
+    sink.expect({unit: work.pushed_by_run(unit) for unit in units})
+    return count / seconds
+
+
+def _fan_out(engine: Engine, sink: Sink, count: int) -> float:
+    group = f"fan-{uuid4().hex[:8]}"
+    began = time.perf_counter()
+    engine.fan_out(group, count)
+    seconds = time.perf_counter() - began
+    units = [work.chunk_unit(group, number) for number in range(count)]
+    sink.expect({unit: work.pushed_by_chunk(unit, number) for number, unit in enumerate(units)})
+    return count / seconds
+
+
+def _signals(engine: Engine, sink: Sink, waiting: int, count: int) -> list[float]:
+    """From just before a signal is sent to the row in the sink, one at a time, while all others wait."""
+    units = _units("wait", waiting)
+    engine.suspend_all(units)
+    # From all over: those that came first and last are not like the others.
+    chosen = units[:: max(1, waiting // count)][:count]
+    times = []
+    for unit in chosen:
+        began = time.time()
+        engine.signal(unit)
+        times.append((sink.written_at(unit) - began) * 1000)
+    sink.expect({unit: work.pushed_by_run(unit) for unit in chosen})
+    return times

@@ -8,8 +8,10 @@ and must not post a second batch because its source has changed meanwhile.
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+
+from sqlalchemy import Connection
 
 from activities.fates import Fates, settle_known
 from activities.interruption import check_going
@@ -68,7 +70,7 @@ class Claiming:
     def begun(self) -> dict[str, PostingRow]:
         """What this step has claimed before. Raises `TotalsNotProved` when it does not fit the records."""
         with self.work.services.database.reading() as connection:
-            rows = postings.of_step(connection, self.claim.run_id, self.claim.step_key)
+            rows = postings.of_step(connection, self.claim.run_id, self.claim.step_key, self.work.chunk_id)
         sent = [row for row in rows.values() if row.state in _BEGUN]
         gone = sum(1 for row in sent if row.idempotency_key not in self.digests)
         faults = [Fault("source_changed", f"{gone} of them are not there any more.", hint=_RESTORE)]
@@ -82,28 +84,29 @@ class Claiming:
     def _differs(self, row: PostingRow) -> bool:
         return self.digests.get(row.idempotency_key, row.digest) != row.digest
 
-    def claim_all(self, begun: Mapping[str, PostingRow]) -> Fates:
+    def claim_all(self, begun: Set[str]) -> Fates:
         """Claim what is not claimed yet, a page in a transaction; returns what is settled already.
 
         Raises `Interrupted` between pages when the run is to stop.
         """
         fates = Fates()
-        for key in self.records.keys() & begun.keys():
-            settle_known(fates, self.claim, begun[key], self.digests[key])
-        new = sorted(self.records.keys() - begun.keys())
+        new = sorted(self.records.keys() - begun)
         for page in itertools.batched(new, PAGE, strict=False):
             self.work.check_time()
             with self.work.services.database.transaction(ENGINE) as connection:
                 check_going(connection, self.work)
-                now = self.work.services.clock()
-                intents = [self._intent(key) for key in page]
-                claimed = postings.claim_intended(connection, self.claim, intents, now)
+                claimed = self.claim_page(connection, page)
                 left = [key for key in page if key not in claimed]
                 others = postings.of_keys(connection, left) if left else {}
             for row in others.values():
                 if row.state is PostingState.CONFIRMED:
                     settle_known(fates, self.claim, row, self.digests[row.idempotency_key])
         return fates
+
+    def claim_page(self, connection: Connection, keys: Iterable[str]) -> set[str]:
+        """Claim these in the caller's transaction; returns which are ours now."""
+        intents = [self._intent(key) for key in keys]
+        return postings.claim_intended(connection, self.claim, intents, self.work.services.clock())
 
     def _intent(self, key: str) -> Intent:
         identity = {name: self.records[key][name] for name in self.push.key}

@@ -82,6 +82,7 @@ class Outcome:
     state: str = ""
     pages: Pages | None = None
     child: str = ""
+    child_execution: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, without what only some outcomes have."""
@@ -92,10 +93,10 @@ class Outcome:
         """The inverse of `to_dict`."""
         pages = Pages.from_dict(data["pages"]) if data.get("pages") else None
         known = (Next(data["next"]), int(data["segment"]), float(data["wait_seconds"]), str(data["state"]))
-        return cls(*known, pages, str(data.get("child", "")))
+        return cls(*known, pages, str(data.get("child", "")), int(data.get("child_execution", 0)))
 
 
-_RARE = frozenset({"pages", "child"})
+_RARE = frozenset({"pages", "child", "child_execution"})
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class ChunksOutcome:
     positions: tuple[int, ...] = ()
     wait_seconds: float = 0.0
     child: str = ""
+    child_execution: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -164,4 +166,5 @@ class ChunksOutcome:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
         positions = tuple(int(position) for position in data["positions"])
-        return cls(Then(data["then"]), positions, float(data["wait_seconds"]), str(data["child"]))
+        child = str(data["child"]), int(data["child_execution"])
+        return cls(Then(data["then"]), positions, float(data["wait_seconds"]), *child)

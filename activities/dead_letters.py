@@ -53,15 +53,25 @@ def keep_rejected(
     """
     if work.step.rejects != "dead_letter":
         return
+    letters = letters_of(work, rejected, columns, sensitive)
+    with work.services.database.transaction(ENGINE) as connection:
+        check_current(connection, work.services, work.run)
+        keep(connection, work.run.id, work.chunk_id, work.step.key, letters, work.services.clock())
+
+
+def letters_of(
+    work: Work, rejected: Sequence[Rejected], columns: tuple[Column, ...], sensitive: frozenset[str],
+    first: int = 0,
+) -> list[NewDeadLetter]:  # fmt: skip
+    """What to keep of rejected records. Equal ones are told apart by their number, counted from `first`: each
+    is one that did not go on."""
     seen: Counter[str] = Counter()
     letters = []
     for one in rejected:
         identity = digest(one.record)
-        letters.append(_letter(work, one, columns, sensitive, f"{identity}:{seen[identity]}"))
+        letters.append(_letter(work, one, columns, sensitive, f"{identity}:{first + seen[identity]}"))
         seen[identity] += 1
-    with work.services.database.transaction(ENGINE) as connection:
-        check_current(connection, work.services, work.run)
-        keep(connection, work.run.id, work.chunk_id, work.step.key, letters, work.services.clock())
+    return letters
 
 
 def _letter(

@@ -1,6 +1,6 @@
 """What became of records on their way into a system, as control totals count it."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -19,6 +19,10 @@ class Fate(StrEnum):
     HELD = "held"
     WAITING = "waiting"
     """Not settled yet; when the run ends so, it is held."""
+
+
+def _chosen[V](values: dict[str, V], keys: Container[str]) -> dict[str, V]:
+    return {key: value for key, value in values.items() if key in keys}
 
 
 SETTLED_FATES = (Fate.POSTED, Fate.ALREADY_POSTED, Fate.REJECTED, Fate.HELD)
@@ -47,6 +51,11 @@ class Fates:
         """The same fate for many records."""
         for key in keys:
             self.settle(key, fate)
+
+    def of_keys(self, keys: Container[str]) -> "Fates":
+        """What became of some of the records."""
+        of, reasons = _chosen(self.of, keys), _chosen(self.reasons, keys)
+        return Fates(of, reasons, _chosen(self.waits, keys), self.sent)
 
     def merge(self, other: "Fates") -> None:
         """Take over what became of further records."""

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from activities.contract import Next, Outcome
 from activities.dead_letters import SHOWN_FAULTS
 from activities.services import ENGINE, Services
-from activities.totals import prove_totals
+from activities.totals import NO_CHUNKS, ChunkTotals, prove_totals
 from kernel.errors import SluiceError, TotalsNotProved
-from store import audit, postings, runs
+from store import audit, chunk_totals, postings, runs
 from store.endings import end_run
 from store.runs import RunRow, Signal
 from workflows.model import Workflow
@@ -30,12 +31,23 @@ def finish_run(services: Services, run: RunRow, workflow: Workflow, segment: int
         tasks = runs.get_tasks(connection, run.id)
         confirmed = postings.confirmed_by_step(connection, run.id)
         try:
-            totals = [line.to_dict() for line in prove_totals(workflow, tasks, confirmed)]
+            proved = prove_totals(workflow, tasks, confirmed, _chunk_totals(connection, run.id, workflow))
+            totals = [line.to_dict() for line in proved]
         except TotalsNotProved as exc:
             return RunState.FAILED, {"failure": failure_of(None, exc)}
         return RunState.SUCCEEDED, {"totals": totals}
 
     return _end(services, run, segment, settle)
+
+
+def _chunk_totals(connection: Connection, run_id: UUID, workflow: Workflow) -> ChunkTotals:
+    writes = [(step.key, inner) for step in workflow.steps if step.dispatch for inner in step.dispatch.steps]
+    found = {
+        inner.key: chunk_totals.written(connection, run_id, dispatch, inner.push.records, inner.key)
+        for dispatch, inner in writes
+        if inner.push
+    }
+    return ChunkTotals(found, chunk_totals.posted(connection, run_id)) if found else NO_CHUNKS
 
 
 def fail_run(

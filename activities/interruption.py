@@ -16,10 +16,10 @@ class Interrupted(Exception):
         self.signal = signal
 
 
-def check_going(connection: Connection, work: Work) -> None:
+def check_going(connection: Connection, work: Work, *, alone: bool = False) -> None:
     """Raise `Interrupted` unless the run goes on; if it does, it cannot be stopped before this transaction
-    ends."""
-    signal = runs.signal(connection, work.run.id, work.run.execution, work.services.clock())
+    ends. `alone` is for who changes the run itself; see `runs.signal`."""
+    signal = runs.signal(connection, work.run.id, work.run.execution, work.services.clock(), alone=alone)
     if signal is not Signal.GO:
         raise Interrupted(signal)
 

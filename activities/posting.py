@@ -10,9 +10,11 @@ it; one whose run has ended claims nothing more.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from sqlalchemy import Connection
 
 from activities.fates import Fate, Fates, settle_known
 from activities.interruption import check_going
@@ -35,6 +37,8 @@ REFUSED_LATER = (
 NO_RESULT = "The answer did not say, or said twice, what became of this record."
 _UNKNOWN = (PostingState.SENT, PostingState.IN_DOUBT)
 
+type Opening = Callable[[Connection], None]
+
 
 @dataclass
 class _Round:
@@ -52,7 +56,7 @@ class _Round:
 @dataclass(frozen=True)
 class Batch:
     """One batch of an operation, by idempotency key. `columns` are what the operation accepts; the records'
-    digests are over those."""
+    digests are over those. `opening` claims the records, unless that was done before."""
 
     work: Work
     push: Push
@@ -62,6 +66,7 @@ class Batch:
     records: Mapping[str, Record]
     digests: Mapping[str, str]
     columns: tuple[str, ...]
+    opening: Opening | None = None
 
     def post(self) -> Fates:
         """Settle every record of the batch, but for those whose call may still be on its way: they are in
@@ -71,11 +76,12 @@ class Batch:
         records over, and `Interrupted` when the run is to stop; what has been sent is settled before.
         """
         fates, absent = Fates(), dict[str, PostingRow]()
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             waiting = [key for key in self.records if key not in fates.of and key not in fates.waits]
             if not waiting:
                 return fates
-            current = self._claim(waiting, fates, absent)
+            opening = self.opening if number == 0 else None
+            current = self._claim(waiting, fates, absent, opening)
             if current.keys:
                 fates.sent = True
                 self._confirm(current, self._send(current), fates)
@@ -83,10 +89,14 @@ class Batch:
                 absent |= self._look_up(current.doubtful)
         raise Settling("Another run posts the same records at this moment.", retry_after=2)
 
-    def _claim(self, keys: Sequence[str], fates: Fates, absent: Mapping[str, PostingRow]) -> _Round:
+    def _claim(
+        self, keys: Sequence[str], fates: Fates, absent: Mapping[str, PostingRow], opening: Opening | None
+    ) -> _Round:
         """Settle what needs no sending, and mark SENT what may be sent. One transaction."""
         with self.work.services.database.transaction(ENGINE) as connection:
             check_going(connection, self.work)
+            if opening is not None:
+                opening(connection)
             found = postings.lock_postings(connection, keys)
             now = self.work.services.clock()  # the locks may have taken their time, and the call begins now
             current = _Round()

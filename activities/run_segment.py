@@ -2,27 +2,26 @@
 
 import logging
 import random
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any
+from datetime import timedelta
 from uuid import UUID
 
 from activities.beginning import Begun, begin, instead_of
 from activities.contract import Next, Outcome, SegmentInput
 from activities.finishing import cancel_run, fail_run, finish_run, suspend_run
 from activities.interruption import Interrupted, check_current
+from activities.restoring import restored
 from activities.services import ENGINE, Services
 from activities.step import StepFailed, run_step
 from kernel.errors import InternalError, NotFound, SluiceError, TimedOut, Unavailable
 from kernel.ids import new_id
 from kernel.traces import trace_of
 from store import executions, runs
-from store.runs import Signal, TaskRow
-from workflows.context import PipelineContext, StepOutput, pipeline_context
+from store.runs import Signal
+from workflows.context import PipelineContext, pipeline_context
 from workflows.model import Workflow
-from workflows.planning import Plan
 from workflows.states import TaskState
 
 logger = logging.getLogger(__name__)
@@ -69,7 +68,8 @@ class _Segment:
 
     def _run(self) -> Outcome:
         saved = self.services.contexts.load(self.services.database, self.run_row, self.index)
-        with pipeline_context(_restored(saved, self.tasks, self.plan, self.index)) as context:
+        earlier = [key for segment in self.plan.segments[: self.index] for key in segment.steps]
+        with pipeline_context(restored(saved, self.tasks, earlier)) as context:
             return self._steps(context)
 
     def _stop(self, signal: Signal) -> Outcome:
@@ -101,6 +101,8 @@ class _Segment:
                 return self._failed(exc)
             if result.unfinished:
                 return self._again()
+            if result.meanwhile is not None:
+                return self._meanwhile(result.meanwhile)
             if result.jump is not None:
                 bypassed |= self._bypass(key, result.jump)
         return self._leave(context, bypassed)
@@ -111,6 +113,17 @@ class _Segment:
     def _again(self) -> Outcome:
         self._advance(self.index)
         return Outcome(Next.CONTINUE, self.index)
+
+    def _meanwhile(self, outcome: Outcome) -> Outcome:
+        """Others work for this run now."""
+        now = self.services.clock()
+        with self.services.database.transaction(ENGINE) as connection:
+            check_current(connection, self.services, self.run_row, alone=True)
+            executions.advance(connection, self.run_id, self.run_row.execution, self.index, now)
+            if outcome.next is Next.RETRY:
+                until = now + timedelta(seconds=outcome.wait_seconds)
+                executions.await_until(connection, self.run_id, self.run_row.execution, until, now)
+        return replace(outcome, segment=self.index)
 
     def _bypass(self, gate: str, target: str) -> set[str]:
         """Skip what lies between a gate and its target, all at once: a crash must not leave a policy
@@ -169,25 +182,3 @@ def _overdue(workflow: Workflow) -> TimedOut:
 def _unexpected(exc: Exception) -> InternalError:
     """A fault of ours, without its message: that may quote record values."""
     return InternalError(f"The run stopped with an unexpected {type(exc).__name__}; see the log.")
-
-
-def _restored(
-    saved: Mapping[str, StepOutput], tasks: Mapping[str, TaskRow], plan: Plan, index: int
-) -> dict[str, StepOutput]:
-    """Outputs of earlier segments: records from the sealed context, measures from the task rows."""
-    earlier = [key for segment in plan.segments[:index] for key in segment.steps]
-    outputs = {}
-    for key in earlier:
-        task = tasks[key]
-        if task.state is TaskState.SUCCEEDED:
-            kept = saved.get(key, StepOutput())
-            outputs[key] = StepOutput(dict(_accepted(task)), kept.records, kept.sensitive)
-    return outputs
-
-
-def _accepted(task: TaskRow) -> Iterator[tuple[str, Any]]:
-    for name, parts in (task.measures or {}).items():
-        if isinstance(parts, Mapping) and "total" in parts:
-            total, rejected = Decimal(parts["total"]), Decimal(parts["rejected"])
-            accepted = total - rejected
-            yield name, int(accepted) if isinstance(parts["total"], int) else accepted

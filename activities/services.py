@@ -1,8 +1,9 @@
 """What activities work with; the composition root builds it once per process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from activities.at_work import RunsAtWork
 from adapters.contract import Adapter, Connector
 from kernel.clock import Clock
 from store.blobs import Blobs
@@ -32,3 +33,4 @@ class Services:
     gates: Gates
     write_seconds: float = 300.0
     max_recoveries: int = 5
+    at_work: RunsAtWork = field(default_factory=RunsAtWork)

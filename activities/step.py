@@ -12,9 +12,11 @@ from activities.interruption import Interrupted, check_current, check_going
 from activities.repairing import repaired
 from activities.retrying import pause, retry_delay
 from activities.services import ENGINE, Services
+from activities.verbs.dispatch import dispatch
 from activities.verbs.fetch import fetch, lookup
 from activities.verbs.govern import govern
 from activities.verbs.logic_gate import logic_gate
+from activities.verbs.nested import run_nested
 from activities.verbs.push import check_posted, push
 from activities.verbs.transform import transform
 from activities.work import Result, Work
@@ -22,7 +24,7 @@ from kernel.durations import parse_duration
 from kernel.errors import InternalError, SluiceError, TimedOut, Unavailable
 from kernel.redaction import redact_error
 from kernel.traces import trace_of
-from kernel.verbs import SideEffect, Verb
+from kernel.verbs import Verb
 from store import runs
 from store.runs import Attempt, TaskRow
 from workflows.context import PipelineContext
@@ -32,15 +34,17 @@ from workflows.states import TaskState
 
 logger = logging.getLogger(__name__)
 
-EXECUTORS: Mapping[Verb, Callable[[Work, Any], Result]] = {
+EXECUTORS: Mapping[str, Callable[[Work, Any], Result]] = {
     Verb.FETCH: fetch,
     Verb.LOOKUP: lookup,
     Verb.TRANSFORM: transform,
     Verb.GOVERN: govern,
     Verb.LOGIC_GATE: logic_gate,
     Verb.PUSH: push,
+    "dispatch": dispatch,
+    "run": run_nested,
 }
-"""Each takes the work and the step's part of that verb."""
+"""Each takes the work and the step's part of that kind."""
 
 
 class StepFailed(Exception):
@@ -88,25 +92,31 @@ def run_step(
     Raises `StepFailed`, `Interrupted` when the run is to stop, and `Unavailable`.
     """
     step, now = begun.workflow.step(task.step_key), services.clock()
-    work = Work(services, begun.run, begun.workflow, step, context, token, _deadline(step, task, now))
-    with _failing(work, task):
-        standing = _standing(work, task)
-    if standing is not None:
-        return standing
+    work = Work(services, begun.run, begun.workflow, step, context, token, deadline_of(step, task, now))
+    with failing(work, task):
+        done = standing(work, task)
+    if done is not None:
+        return done
     with services.database.transaction(ENGINE) as connection:
         check_going(connection, work)
         if runs.begin_task(connection, begun.run.id, step.key, now):
             task = runs.get_task(connection, begun.run.id, step.key)
-    with _failing(work, task):
+    with failing(work, task):
         work.check_time()
-        result = repaired(work) or EXECUTORS[step.verb](work, getattr(step, step.verb))
-    if not result.unfinished:
+        result = repaired(work) or execute(work)
+    if not result.unfinished and result.meanwhile is None:
         _succeeded(work, result)
     return result
 
 
+def execute(work: Work) -> Result:
+    """Do what the step says."""
+    kind = work.step.kind
+    return EXECUTORS[kind](work, getattr(work.step, kind))
+
+
 @contextmanager
-def _failing(work: Work, task: TaskRow) -> Iterator[None]:
+def failing(work: Work, task: TaskRow) -> Iterator[None]:
     """What goes wrong is the step's failure, redacted; but for our own services and the wish to stop."""
     try:
         yield
@@ -123,7 +133,7 @@ def _failing(work: Work, task: TaskRow) -> Iterator[None]:
 def _succeeded(work: Work, result: Result) -> None:
     if result.output is not None:
         work.context.put(work.step.key, result.output)
-    measures = {name: _plain_map(parts) for name, parts in result.measures.items()}
+    measures = plain_measures(result)
     with work.services.database.transaction(ENGINE) as connection:
         check_current(connection, work.services, work.run)
         runs.succeed_task(
@@ -131,7 +141,7 @@ def _succeeded(work: Work, result: Result) -> None:
         )
 
 
-def _standing(work: Work, task: TaskRow) -> Result | None:
+def standing(work: Work, task: TaskRow) -> Result | None:
     """What stands from an earlier execution: a write is never repeated, and a gate decides once. Reads and
     pure steps are repeated, to have their records again, and policies, because records may have changed; if
     they have, a write that stands ends the run, because what comes after it would go with other records."""
@@ -142,10 +152,10 @@ def _standing(work: Work, task: TaskRow) -> Result | None:
         return Result(jump=None if (task.counts or {})["open"] else step.logic_gate.otherwise)
     if step.push:
         check_posted(work, step.push, task)
-    return Result() if step.verb.side_effect is SideEffect.WRITE else None
+    return Result() if step.writes else None
 
 
-def _deadline(step: Step, task: TaskRow, now: datetime) -> datetime | None:
+def deadline_of(step: Step, task: TaskRow, now: datetime) -> datetime | None:
     """From when the step first began; a read that is repeated begins anew."""
     if step.timeout is None:
         return None
@@ -168,5 +178,12 @@ def _sensitive(work: Work) -> frozenset[str]:
     return frozenset(work.step.sensitive).union(*before)
 
 
+def plain_measures(result: Result) -> dict[str, Any]:
+    """The measures as they are stored."""
+    return {name: _plain_map(parts) for name, parts in result.measures.items()}
+
+
 def _plain_map(parts: Any) -> Any:
-    return {name: plain(value) for name, value in parts.items()} if isinstance(parts, Mapping) else parts
+    if isinstance(parts, Mapping):
+        return {name: _plain_map(value) for name, value in parts.items()}
+    return plain(parts)

@@ -12,9 +12,22 @@ from typing import Any
 
 from activities.fates import SETTLED_FATES, Fate
 from kernel.errors import Fault, TotalsNotProved
+from store.chunk_totals import Written
 from store.runs import TaskRow
 from workflows.model import Push, Workflow
 from workflows.states import TaskState
+
+
+@dataclass(frozen=True)
+class ChunkTotals:
+    """What the writes inside dispatches have done, by step: per measure, and how many records they count as
+    posted."""
+
+    written: Mapping[str, Sequence[Written]]
+    posted: Mapping[str, int]
+
+
+NO_CHUNKS = ChunkTotals({}, {})
 
 
 @dataclass(frozen=True)
@@ -42,33 +55,44 @@ class TotalsLine:
 
 
 def prove_totals(
-    workflow: Workflow, tasks: Sequence[TaskRow], confirmed: Mapping[str, int]
-) -> list[TotalsLine]:
-    """The lines of every write that ran. `confirmed` is what the posting ledger has of each step.
+    workflow: Workflow, tasks: Sequence[TaskRow], confirmed: Mapping[str, int],
+    chunks: ChunkTotals = NO_CHUNKS,
+) -> list[TotalsLine]:  # fmt: skip
+    """The lines of every write that ran, those inside dispatches over all their chunks. `confirmed` is what
+    the posting ledger has of each step.
 
     Raises `TotalsNotProved` with the lines that do not balance and the steps that differ from the ledger.
     """
     by_key = {task.step_key: task for task in tasks}
     writes = {step.key: step.push for step in workflow.steps if step.push}
     lines = [line for key, push in writes.items() for line in _lines(key, push, by_key)]
+    lines += [_over_chunks(step, part) for step, parts in chunks.written.items() for part in parts]
     broken = [
         Fault("unbalanced", f"{line.measure} of {line.step!r}: read {line.read} is not the sum of its parts.")
         for line in lines
         if not line.proved
     ]
-    broken += [fault for key in writes for fault in _ledger_faults(by_key[key], confirmed)]
+    counted = {**{key: _counted(by_key[key]) for key in writes}, **chunks.posted}
+    broken += [fault for key in counted for fault in _ledger_faults(key, counted[key], confirmed.get(key, 0))]
     if broken:
         raise TotalsNotProved("The control totals of the run do not balance.", faults=broken)
     return lines
 
 
-def _ledger_faults(write: TaskRow, confirmed: Mapping[str, int]) -> Iterator[Fault]:
+def _counted(write: TaskRow) -> int:
     ended = write.state is TaskState.SUCCEEDED
-    counted = (write.counts or {}).get(Fate.POSTED, 0) if ended else 0
-    found = confirmed.get(write.step_key, 0)
+    return (write.counts or {}).get(Fate.POSTED, 0) if ended else 0
+
+
+def _ledger_faults(key: str, counted: int, found: int) -> Iterator[Fault]:
     if counted != found:
-        said = f"{write.step_key!r} counts {counted} posted records, the posting ledger has {found} of it."
+        said = f"{key!r} counts {counted} posted records, the posting ledger has {found} of it."
         yield Fault("ledger_differs", said, hint="The source changed meanwhile; compare it with the ledger.")
+
+
+def _over_chunks(step: str, part: Written) -> TotalsLine:
+    rejected, held = part.rejected + part.set_aside, part.held + part.unsent
+    return TotalsLine(step, part.measure, part.read, part.posted, part.already_posted, rejected, held)
 
 
 def _lines(key: str, push: Push, tasks: Mapping[str, TaskRow]) -> Iterator[TotalsLine]:

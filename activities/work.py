@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from activities.contract import Outcome
 from activities.hearing import Hearing
 from activities.services import Services
 from adapters.contract import Adapter, Connector
 from kernel.errors import InternalError, InvalidData, TimedOut
 from kernel.records import Records
+from store.chunks import ChunkRow
 from store.connectors import get_connector
 from store.dead_letters import repaired_step
 from store.gates import Slot
@@ -21,6 +23,9 @@ from workflows.context import PipelineContext, StepOutput
 from workflows.expressions import fill
 from workflows.inputs import parse_inputs
 from workflows.model import Call, Step, Workflow
+
+CHUNK = "chunk"
+"""The name under which the steps of a chunk find its record."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ def tables(sources: Mapping[str, Source]) -> dict[str, Records]:
 
 @dataclass(frozen=True)
 class Work:
-    """A step of a run with the context so far. `token` is unique to this execution of the activity;
-    `deadline` is when the step has to be over."""
+    """A step of a run, or of one of its chunks, with the context so far. `token` is unique to this execution
+    of the activity; `deadline` is when the step has to be over."""
 
     services: Services
     run: RunRow
@@ -48,8 +53,14 @@ class Work:
     context: PipelineContext
     token: UUID
     deadline: datetime | None = None
+    chunk: ChunkRow | None = None
     hearing: Hearing = field(default_factory=Hearing)
     slots: list[Slot] = field(default_factory=list)
+
+    @property
+    def chunk_id(self) -> UUID | None:
+        """The chunk's id; `None` for a step of the run itself."""
+        return None if self.chunk is None else self.chunk.id
 
     @cached_property
     def replaced(self) -> str | None:
@@ -75,8 +86,9 @@ class Work:
             slot.keep()
 
     def values(self) -> dict[str, Any]:
-        """What expressions may read: measures by step key, and the run itself."""
+        """What expressions may read: measures by step key, the run itself, and the record of the chunk."""
         measures = self.context.measures()
+        chunk = {} if measures.pop(CHUNK, None) is None else {CHUNK: self.source(CHUNK).records.rows[0]}
         run = {
             "id": str(self.run.id),
             "workflow": self.run.workflow,
@@ -86,6 +98,7 @@ class Work:
         }
         return {
             **measures,
+            **chunk,
             "inputs": parse_inputs(self.workflow, self.run.inputs),
             "run": run,
             "steps": measures,
@@ -141,7 +154,8 @@ class Work:
 class Result:
     """What a step did. `measures` has the parts of each measure: total and rejected, or one for each fate.
 
-    `jump` is where a logic gate goes (`end` or a step key); `unfinished` asks to be continued later.
+    `jump` is where a logic gate goes (`end` or a step key); `unfinished` asks to be continued later, and
+    `meanwhile` says what the orchestrator does before that. `batch_digest` is of what a write has sent.
     """
 
     output: StepOutput | None = None
@@ -149,3 +163,5 @@ class Result:
     measures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     jump: str | None = None
     unfinished: bool = False
+    meanwhile: Outcome | None = None
+    batch_digest: str | None = None

@@ -14,6 +14,8 @@ SluiceError
 │   ├── InvalidSettings
 │   ├── Unavailable             our database, storage or vault does not answer
 │   ├── TotalsNotProved         the books of a run do not balance
+│   ├── ChunksFailed            more chunks of a dispatch failed than are tolerated
+│   ├── ChildFailed             a nested run did not end well
 │   ├── TimedOut                a step or run took longer than it may
 │   ├── Lost                    a run's execution disappeared more often than it may
 │   └── Poison                  a segment kept killing its worker
@@ -209,6 +211,18 @@ class TotalsNotProved(OperatorError):
     """The control totals of a run do not balance."""
 
     code = "totals_not_proved"
+
+
+class ChunksFailed(OperatorError):
+    """More chunks of a dispatch failed than its definition tolerates."""
+
+    code = "chunks_failed"
+
+
+class ChildFailed(OperatorError):
+    """A nested run did not end well."""
+
+    code = "child_failed"
 
 
 class TimedOut(OperatorError):

@@ -1,6 +1,7 @@
 """The orchestrator of one chunk, or of a batch of chunks. Deterministic: ids, counts and enum values only."""
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from durabletask.task import OrchestrationContext, TaskFailedError
 
 from activities.contract import RUN_CHUNKS, ChunksInput, ChunksOutcome, Then
-from orchestrators.names import WORKFLOW_RUN
+from orchestrators.children import start_child
 from orchestrators.retrying import INFRASTRUCTURE
 
 
@@ -29,7 +30,8 @@ def _work(context: OrchestrationContext, asked: ChunksInput) -> Generator[Any, A
         if outcome.then is Then.ALONE:
             return (yield from _alone(context, asked, outcome))
         if outcome.then is Then.NESTED:
-            yield from nested(context, outcome.child)
+            with suppress(TaskFailedError):  # PostgreSQL says what became of it
+                yield start_child(context, outcome.child, outcome.child_execution)
         else:
             yield context.create_timer(timedelta(seconds=outcome.wait_seconds))
             asked = replace(asked, positions=outcome.positions)
@@ -44,11 +46,3 @@ def _alone(
         if stopped:
             return True
     return False
-
-
-def nested(context: OrchestrationContext, child: str) -> Generator[Any, Any]:
-    """Run a nested run to its end. What became of it says PostgreSQL, also when its orchestration is lost."""
-    try:
-        yield context.call_sub_orchestrator(WORKFLOW_RUN, input={"run_id": child}, instance_id=child)
-    except TaskFailedError:
-        return

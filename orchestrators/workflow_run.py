@@ -10,7 +10,8 @@ from typing import Any
 from durabletask.task import OrchestrationContext, TaskFailedError, when_any
 
 from activities.contract import RUN_SEGMENT, ChunksInput, Next, Outcome, Pages, SegmentInput
-from orchestrators.names import DISPATCH_PAGE, UNWAKEABLE_VERSIONS, WAKE, WORKFLOW_RUN
+from orchestrators.children import start_child
+from orchestrators.names import DISPATCH_PAGE, UNWAKEABLE_VERSIONS, WAKE
 from orchestrators.retrying import INFRASTRUCTURE
 from orchestrators.window import Call, Window
 
@@ -38,7 +39,7 @@ def workflow_run(
                 return None
             continue
         if outcome.next is Next.NESTED:
-            outcome = yield from _nested(context, asked, outcome.child)
+            outcome = yield from _nested(context, asked, outcome)
             continue
         if outcome.next in (Next.RETRY, Next.SUSPENDED):
             yield from _wait(context, outcome.wait_seconds)
@@ -93,11 +94,12 @@ def _dispatch(
     return (yield from _segment(context, asked))
 
 
-def _nested(context: OrchestrationContext, asked: SegmentInput, child: str) -> Generator[Any, Any, Outcome]:
+def _nested(
+    context: OrchestrationContext, asked: SegmentInput, outcome: Outcome
+) -> Generator[Any, Any, Outcome]:
     """Run a nested run, then ask what is next; also when woken, and when the orchestration of that run is
     lost: what became of it says PostgreSQL."""
-    given = {"run_id": child}
-    ended = context.call_sub_orchestrator(WORKFLOW_RUN, input=given, instance_id=child, return_type=dict)
+    ended = start_child(context, outcome.child, outcome.child_execution)
     while not ended.is_complete:
         woken = context.wait_for_external_event(WAKE)
         with suppress(TaskFailedError):

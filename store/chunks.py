@@ -13,7 +13,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.types import Integer, Text
 
-from kernel.ids import new_id
 from store.tables import chunk_run
 from workflows.states import TaskState, predecessors
 
@@ -46,16 +45,6 @@ class ChunkRow:
     child_run_id: UUID | None
 
 
-@dataclass(frozen=True)
-class NewChunk:
-    """What planning writes of a chunk; see `ChunkRow`."""
-
-    number: int
-    key_digest: str
-    shown: Mapping[str, Any]
-    page: int
-
-
 CHUNK_COLUMNS = tuple(chunk_run.c[part.name] for part in fields(ChunkRow))
 
 
@@ -64,101 +53,33 @@ def chunk_of(row: Any) -> ChunkRow:
     return ChunkRow(**{**row._mapping, "state": TaskState(row.state)})
 
 
-def insert_chunks(
-    connection: Connection, run_id: UUID, step_key: str, execution: int, chunks: Sequence[NewChunk]
-) -> None:
-    """Write PENDING chunks in bulk (COPY)."""
-    columns = "id, run_id, step_key, number, key_digest, shown, state, execution, page"
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY sluice.chunk_run ({columns}) FROM STDIN") as copy:
-        for chunk in chunks:
-            shown = json.dumps(chunk.shown, ensure_ascii=False)
-            place = (new_id(), run_id, step_key, chunk.number, chunk.key_digest, shown)
-            copy.write_row((*place, TaskState.PENDING.value, execution, chunk.page))
-
-
-@dataclass(frozen=True)
-class PlannedChunk:
-    """What planning finds of a chunk that is there already."""
-
-    id: UUID
-    number: int
-    state: TaskState
-    execution: int
-
-
-def find_chunks(
-    connection: Connection, run_id: UUID, step_key: str, key_digests: Collection[str]
-) -> dict[str, PlannedChunk]:
-    """The dispatch's chunks of these keys, by key digest."""
-    wanted = func.any(bindparam("digests", list(key_digests), type_=ARRAY(Text)))
-    mine = (_chunk.run_id == run_id) & (_chunk.step_key == step_key) & (_chunk.key_digest == wanted)
-    columns = (_chunk.key_digest, _chunk.id, _chunk.number, _chunk.state, _chunk.execution)
-    query = select(*columns).where(mine)
-    return {
-        row.key_digest: PlannedChunk(row.id, row.number, TaskState(row.state), row.execution)
-        for row in connection.execute(query)
-    }
-
-
-_MOVE_PAGES = text(
-    "UPDATE sluice.chunk_run SET execution = :execution, page = given.page, starts = 0, wake_at = NULL,"
-    " state = CASE state WHEN 'FAILED' THEN 'PENDING' ELSE state END"
-    " FROM unnest(:ids, CAST(:pages AS integer[])) AS given(id, page) WHERE chunk_run.id = given.id"
-).bindparams(_ids)
-
-
-def plan_again(connection: Connection, execution: int, pages: Mapping[UUID, int]) -> None:
-    """Chunks of an earlier execution are dispatched again, from these pages; failed ones wait to be tried
-    again, and what has ended well stays so."""
-    if not pages:
-        return
-    connection.execute(
-        _MOVE_PAGES, {"execution": execution, "ids": list(pages), "pages": list(pages.values())}
-    )
-
-
-_VANISHED = text(
-    "UPDATE sluice.chunk_run SET state = :after, finished_at = :now, failure = :failure::jsonb"
-    " WHERE run_id = :run_id AND step_key = :step_key AND execution < :execution AND state = :before"
-).bindparams(bindparam("now", type_=TIMESTAMP(timezone=True)))
-
-
-def skip_vanished(
-    connection: Connection,
-    run_id: UUID,
-    step_key: str,
-    execution: int,
-    failure: Mapping[str, Any],
-    now: datetime,
-) -> None:
-    """Unfinished and failed chunks that `execution` has not found in the source any more are SKIPPED."""
-    place = {"run_id": run_id, "step_key": step_key, "execution": execution}
-    for before, after, why in (("FAILED", "PENDING", None), ("PENDING", "SKIPPED", json.dumps(failure))):
-        ended = now if why else None
-        given = {**place, "before": before, "after": after, "failure": why, "now": ended}
-        connection.execute(_VANISHED, given)
-
-
 def begin_chunks(
     connection: Connection, run_id: UUID, step_key: str, numbers: Collection[int], now: datetime
 ) -> list[ChunkRow]:
     """Chunks that have not ended become RUNNING; returns those. One that runs already was begun by an
     activity that died, or that is executed twice: it just goes on."""
-    startable = _chunk.state.in_((*predecessors(TaskState.RUNNING), TaskState.RUNNING))
-    startable &= _chunk.state != TaskState.FAILED
+    startable = _chunk.state.in_(UNFINISHED)
     anew = _chunk.state == TaskState.PENDING
     values = {
         "state": TaskState.RUNNING,
         "attempt": _chunk.attempt + case((anew, 1), else_=0),
         "starts": _chunk.starts + 1,
-        "started_at": func.coalesce(_chunk.started_at, now),
+        "started_at": case((anew, now), else_=_chunk.started_at),
         "wake_at": None,
     }
     wanted = _chunk.number == func.any(bindparam("numbers", list(numbers), type_=ARRAY(Integer)))
     mine = (_chunk.run_id == run_id) & (_chunk.step_key == step_key) & wanted
     changed = chunk_run.update().where(mine, startable).values(values).returning(*CHUNK_COLUMNS)
     return sorted((chunk_of(row) for row in connection.execute(changed)), key=lambda chunk: chunk.number)
+
+
+def numbers_of_page(
+    connection: Connection, run_id: UUID, step_key: str, execution: int, page: int
+) -> list[int]:
+    """Numbers of the unfinished chunks whose records are in a page."""
+    mine = (_chunk.run_id == run_id) & (_chunk.step_key == step_key) & (_chunk.execution == execution)
+    mine &= (_chunk.page == page) & _chunk.state.in_(UNFINISHED)
+    return list(connection.scalars(select(_chunk.number).where(mine).order_by(_chunk.number)))
 
 
 def suspend_chunks(connection: Connection, ids: Collection[UUID]) -> None:

@@ -75,7 +75,7 @@ def keep(
     connection: Connection, run_id: UUID, chunk_id: UUID | None, step_key: str,
     letters: Sequence[NewDeadLetter], now: datetime,
 ) -> None:  # fmt: skip
-    """Store what a step of a run or chunk sets aside this time; the same record of the same step is kept once.
+    """Store what a step sets aside this time; the same record of the same step is kept once.
 
     What it set aside before, and nobody has dealt with, and goes on this time, is superseded.
     """
@@ -87,12 +87,18 @@ def keep(
         gone &= dead_letter.c.digest != func.all(bindparam("digests", digests, type_=ARRAY(Text)))
     superseded = {"state": DeadLetterState.SUPERSEDED, "resolved_at": now}
     connection.execute(dead_letter.update().where(gone).values(**superseded))
-    if letters:
-        place = {"run_id": run_id, "chunk_id": chunk_id, "step_key": step_key, "created_at": now}
-        _insert(connection, [{"id": new_id(), **place, **vars(letter)} for letter in letters])
+    keep_more(connection, run_id, chunk_id, step_key, letters, now)
 
 
-def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def keep_more(
+    connection: Connection, run_id: UUID, chunk_id: UUID | None, step_key: str,
+    letters: Sequence[NewDeadLetter], now: datetime,
+) -> None:  # fmt: skip
+    """Store a part of what a step sets aside; nothing is superseded."""
+    place = {"run_id": run_id, "chunk_id": chunk_id, "step_key": step_key, "created_at": now}
+    rows = [{"id": new_id(), **place, **vars(letter)} for letter in letters]
+    if not rows:
+        return
     new = insert(dead_letter)
     again = {name: new.excluded[name] for name in ("reason", "faults", "record", "payload")}
     opened = {"state": DeadLetterState.OPEN, "resolved_at": None, **again}

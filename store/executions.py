@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from store.tables import workflow_run
 from workflows.states import RunState
@@ -25,9 +25,13 @@ def begin_segment(connection: Connection, run_id: UUID, execution: int, now: dat
 
 
 def advance(connection: Connection, run_id: UUID, execution: int, segment: int, now: datetime) -> bool:
-    """A running execution goes on at `segment`; False when another execution has taken over."""
+    """A running execution goes on at `segment`; False when another execution has taken over.
+
+    Where it goes on with the same segment, the context that this begins with stays the one it was.
+    """
     mine = (_run.id == run_id) & (_run.execution == execution) & (_run.state == RunState.RUNNING)
-    place = {"segment": segment, "context_execution": execution}
+    saved_by = case((_run.segment == segment, _run.context_execution), else_=execution)
+    place = {"segment": segment, "context_execution": saved_by}
     values = {**place, "starts": 0, "recoveries": 0, "heartbeat_at": now}
     return connection.execute(workflow_run.update().where(mine).values(values)).rowcount == 1
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -98,6 +99,8 @@ workflow_run = Table(
     Column("parent_chunk_id", UUID(as_uuid=True)),
     Column("root_run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
     Column("depth", Integer, nullable=False, server_default="0"),
+    # Whether it goes on when the run above it is cancelled or fails.
+    Column("detached", Boolean, nullable=False, server_default="false"),
     CheckConstraint(_RUN_STATES, name="workflow_run_state_check"),
     CheckConstraint("requested IN ('cancel','pause')", name="workflow_run_requested_check"),
     Index("workflow_run_open", "heartbeat_at", postgresql_where=text("state IN ('RUNNING','SUSPENDED')")),

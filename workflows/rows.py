@@ -23,6 +23,11 @@ def plain(value: Value) -> str | int | bool | None:
     return value
 
 
+def parse_number(value: int | str) -> int | Decimal:
+    """A number as `plain` has written it."""
+    return value if isinstance(value, int) else Decimal(value)
+
+
 def to_json(records: Records) -> str:
     """All rows as one JSON array of objects."""
     return json.dumps(records.rows, default=plain, ensure_ascii=False, separators=(",", ":"))

@@ -48,7 +48,8 @@ ALTER TABLE sluice.workflow_run
     ADD COLUMN parent_step text,
     ADD COLUMN parent_chunk_id uuid,
     ADD COLUMN root_run_id uuid REFERENCES sluice.workflow_run (id),
-    ADD COLUMN depth integer NOT NULL DEFAULT 0;
+    ADD COLUMN depth integer NOT NULL DEFAULT 0,
+    ADD COLUMN detached boolean NOT NULL DEFAULT false;
 CREATE INDEX workflow_run_parent ON sluice.workflow_run (parent_run_id, parent_step)
     WHERE parent_run_id IS NOT NULL;
 CREATE INDEX posting_chunk ON sluice.posting (chunk_id) WHERE chunk_id IS NOT NULL;

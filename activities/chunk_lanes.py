@@ -1,0 +1,223 @@
+"""Chunks side by side through the steps of their dispatch."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from activities.at_work import AtWork
+from activities.contract import ChunksOutcome, Then
+from activities.finishing import failure_of
+from activities.interruption import check_going
+from activities.services import ENGINE, Services
+from activities.step import StepFailed, deadline_of, execute, failing, plain_measures, standing
+from activities.verbs.consignment import Undone
+from activities.verbs.push import push_together
+from activities.work import CHUNK, Result, Work
+from kernel.ids import new_id
+from kernel.records import Records
+from kernel.verbs import SideEffect, Verb
+from store import chunk_tasks, chunks
+from store.chunk_pages import ChunkPage
+from store.chunk_tasks import StepPlace, TaskEnd
+from store.chunks import ChunkEnd, ChunkRow
+from store.runs import TaskRow
+from workflows.context import PipelineContext, StepOutput
+from workflows.model import Step
+from workflows.states import TaskState
+
+SHORT_WAIT_SECONDS = 60.0
+"""Chunks wait so long by themselves; for longer the run waits, which hears at once what is asked of it."""
+
+
+@dataclass
+class Lane:
+    """One chunk on its way: its context, the tasks that an earlier time has left, steps that a gate skips,
+    and how it has ended or for how long it waits."""
+
+    chunk: ChunkRow
+    position: int
+    context: PipelineContext
+    tasks: dict[str, TaskRow]
+    bypassed: set[str] = field(default_factory=set)
+    end: ChunkEnd | None = None
+    wait: timedelta | None = None
+
+    @classmethod
+    def of(
+        cls, work: AtWork, page: ChunkPage, position: int, chunk: ChunkRow, tasks: dict[str, TaskRow]
+    ) -> "Lane":
+        """The lane of a chunk whose record is at a position of a page."""
+        record = Records(page.records.columns, [page.records.rows[position]])
+        outputs = {**work.measured, CHUNK: StepOutput({}, record, page.sensitive)}
+        return cls(chunk, position, PipelineContext(outputs), tasks)
+
+    def goes_on(self, step_key: str) -> bool:
+        """Whether the step is to be done."""
+        return self.end is None and self.wait is None and step_key not in self.bypassed
+
+    def task(self, step: Step, run_id: UUID, position: int) -> TaskRow:
+        """The step's task, as it was before, or a new one."""
+        return self.tasks.get(step.key) or TaskRow(
+            self.chunk.id, run_id, self.chunk.id, step.key, position, step.kind, TaskState.PENDING, 1,
+            None, None, None, None, None, [], None, None,
+        )  # fmt: skip
+
+
+type _Note = Callable[[Connection], None]
+
+
+class Lanes:
+    """The chunks of one activity. What is found out is written down with the next commit before an effect."""
+
+    def __init__(self, services: Services, work: AtWork, lanes: Sequence[Lane]) -> None:
+        self._services = services
+        self._at = work
+        self._lanes = lanes
+        self._notes: list[_Note] = []
+        self._token = new_id()
+        self._random = random.Random(self._token.int)  # noqa: S311 - spreads waits, nothing secret
+
+    def run(self) -> ChunksOutcome:
+        """Take the chunks through all steps. Raises `Unavailable`, or `Interrupted` if the run is to stop."""
+        try:
+            for number, step in enumerate(self._at.dispatch.steps):
+                lanes = [lane for lane in self._lanes if lane.goes_on(step.key)]
+                if lanes:
+                    self._step(number, step, lanes)
+            return self._finish()
+        finally:
+            for lane in self._lanes:
+                lane.context.close()
+
+    def _step(self, number: int, step: Step, lanes: Sequence[Lane]) -> None:
+        place = StepPlace(self._at.run.id, step.key, number, step.kind)
+        going = []
+        for lane in lanes:
+            work = self._work(lane, step, number)
+            task = lane.task(step, self._at.run.id, number)
+            try:
+                with failing(work, task):
+                    done = standing(work, task)
+            except StepFailed as exc:
+                self._failed(place, lane, exc)
+                continue
+            if done is None:
+                going.append((lane, work, task))
+            else:
+                self._take(lane, step, done)
+        if going:
+            self._begin(place, [lane for lane, _, _ in going])
+            self._execute(place, going)
+
+    def _begin(self, place: StepPlace, lanes: Sequence[Lane]) -> None:
+        ids = [lane.chunk.id for lane in lanes]
+        if place.position:  # the first step began with the chunks
+            now = self._services.clock()
+            self._notes.append(lambda connection: chunk_tasks.begin_tasks(connection, place, ids, now))
+            if Verb(place.verb).side_effect is SideEffect.READ:
+                self._commit()
+
+    def _execute(self, place: StepPlace, going: Sequence[tuple[Lane, Work, TaskRow]]) -> None:
+        step, works = going[0][1].step, [work for _, work, _ in going]
+        posted: Sequence[Result | Undone] = []
+        if step.push is not None:
+            posted = push_together(works, step.push, self._write_notes)
+        ends = []
+        for at, (lane, work, task) in enumerate(going):
+            outcome = posted[at] if posted else None
+            try:
+                with failing(work, task):
+                    if isinstance(outcome, Undone):
+                        raise outcome.error
+                    result = execute(work) if outcome is None else outcome
+            except StepFailed as exc:
+                self._failed(place, lane, exc, outcome if isinstance(outcome, Undone) else None)
+                continue
+            if result.unfinished:
+                lane.wait = timedelta(0)
+                continue
+            self._take(lane, step, result)
+            measures = plain_measures(result)
+            ends.append(
+                TaskEnd(
+                    lane.chunk.id, TaskState.SUCCEEDED, result.counts, measures, None, result.batch_digest
+                )
+            )
+        self._note_ends(place, ends)
+
+    def _take(self, lane: Lane, step: Step, result: Result) -> None:
+        if result.output is not None:
+            lane.context.put(step.key, result.output)
+        if result.jump is not None:
+            keys = [one.key for one in self._at.dispatch.steps]
+            stop = len(keys) if result.jump == "end" else keys.index(result.jump)
+            lane.bypassed |= set(keys[keys.index(step.key) + 1 : stop])
+
+    def _failed(self, place: StepPlace, lane: Lane, failed: StepFailed, undone: Undone | None = None) -> None:
+        """The chunk waits and tries the step again, as its policy says, or has failed."""
+        now, wait = self._services.clock(), failed.wait(self._random.random())
+        attempt, failure = failed.attempt(now, wait), failure_of(place.step_key, failed.error)
+        counts, measures = undone.standing(final=wait is None) if undone is not None else (None, None)
+        if wait is not None:
+            lane.wait = wait
+            end = TaskEnd(lane.chunk.id, TaskState.RUNNING, counts, None, None, None, attempt)
+        else:
+            lane.end = ChunkEnd(lane.chunk.id, TaskState.FAILED, failure)
+            end = TaskEnd(lane.chunk.id, TaskState.FAILED, counts, measures, failure, None, attempt)
+        self._note_ends(place, [end])
+
+    def _note_ends(self, place: StepPlace, ends: Sequence[TaskEnd]) -> None:
+        if ends:
+            now = self._services.clock()
+            self._notes.append(lambda connection: chunk_tasks.end_tasks(connection, place, ends, now))
+
+    def _work(self, lane: Lane, step: Step, number: int) -> Work:
+        run, now = self._at.run, self._services.clock()
+        deadline = deadline_of(step, lane.task(step, run.id, number), now)
+        workflow = self._at.workflow
+        return Work(self._services, run, workflow, step, lane.context, self._token, deadline, lane.chunk)
+
+    def _commit(self) -> None:
+        """Write down what is known, unless the run is to stop."""
+        with self._services.database.transaction(ENGINE) as connection:
+            check_going(connection, self._anything())
+            self._write_notes(connection)
+
+    def _write_notes(self, connection: Connection) -> None:
+        notes, self._notes = self._notes, []
+        for note in notes:
+            note(connection)
+
+    def _anything(self) -> Work:
+        return self._work(self._lanes[0], self._at.dispatch.steps[0], 0)
+
+    def _finish(self) -> ChunksOutcome:
+        now = self._services.clock()
+        waiting = [lane for lane in self._lanes if lane.wait is not None]
+        for lane in self._lanes:
+            if lane.end is None and lane.wait is None:
+                lane.end = ChunkEnd(lane.chunk.id, TaskState.SUCCEEDED)
+        ends = [lane.end for lane in self._lanes if lane.end is not None]
+        with self._services.database.transaction(ENGINE) as connection:
+            check_going(connection, self._anything())
+            self._write_notes(connection)
+            chunks.finish_chunks(connection, ends, now)
+            for lane in waiting:
+                assert lane.wait is not None
+                chunks.await_chunks(connection, [lane.chunk.id], now + lane.wait)
+        return self._outcome(waiting)
+
+    def _outcome(self, waiting: Sequence[Lane]) -> ChunksOutcome:
+        soon = [
+            lane
+            for lane in waiting
+            if lane.wait is not None and lane.wait.total_seconds() <= SHORT_WAIT_SECONDS
+        ]
+        if not soon:
+            return ChunksOutcome(Then.DONE)
+        seconds = max((lane.wait or timedelta()).total_seconds() for lane in soon)
+        return ChunksOutcome(Then.AGAIN, tuple(lane.position for lane in soon), max(seconds, 0.001))

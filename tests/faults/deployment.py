@@ -44,6 +44,7 @@ class Deployment:
     erp: ErpServer
     hub: str = "faults"
     lives: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
     host: HostProcess | None = None
     api: Api | None = None
 
@@ -84,14 +85,17 @@ class Deployment:
         """Stop the host."""
         self._forget()
 
-    def register(self, *, attempts: int = 5, **changes: Any) -> None:
+    def register(self, *, attempts: int = 5, concurrency: int | None = None, **changes: Any) -> None:
         """Connectors, and workflows with so many attempts; `changes` as of `load.connector`. Wants a running
         host."""
         assert self.api is not None
         Blobs(Secret(self.places.storage)).ensure_containers()
         files = {"system": "files", "settings": {"container": "files"}}
         self.api.save_connector("worklog", {**files, "secrets": {"connection": "files-connection"}})
-        self.api.save_connector("books", connector(self.erp.url, **changes))
+        books = connector(self.erp.url, **changes)
+        self.api.save_connector(
+            "books", {**books, "settings": {**books["settings"], "concurrency": concurrency}}
+        )
         for kind in Kind:
             self.api.publish(kind.definition(attempts))
 
@@ -173,4 +177,5 @@ class Deployment:
             "WEBSITE_AUTH_ENABLED": "false",
             SETTING: self.places.hub_url,
             "PATH": os.environ.get("PATH", ""),
+            **self.settings,
         }

@@ -36,10 +36,20 @@ class Erp:
         self.tokens_granted = 0
         self.token_seconds = 3600
         self.requests = 0
+        self.at_once = self.most_at_once = 0
 
     async def business(self, request: Request) -> Response:
-        """Any request of a client: faults first, then the sign-in, then the work."""
+        """Any request of a client, counted."""
         self.requests += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self._business(request)
+        finally:
+            self.at_once -= 1
+
+    async def _business(self, request: Request) -> Response:
+        """Faults first, then the sign-in, then the work."""
         resource = request.path_params.get("resource", "reads")
         fault = self.faults.take(resource, request.method)
 
@@ -108,6 +118,7 @@ class Erp:
             200,
             {
                 "requests": self.requests,
+                "most_at_once": self.most_at_once,
                 "tokens_granted": self.tokens_granted,
                 "faults_taken": self.faults.taken,
                 "late": request.app.state.late,

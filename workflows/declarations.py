@@ -83,7 +83,14 @@ def _measure(scope: Scope, step: Step, name: str, columns: Columns | None, path:
     for table in sorted(statement.tables):
         said, hint = f"A measure cannot read {table!r}.", "Join it in a transform step."
         yield scope.fault(path, "sql_access", said, hint)
-    if columns is None or statement.tables or statement.faults:
+    if statement.tables or statement.faults:
+        return
+    if step.dispatch and not scope.engine.adds_up(text):
+        said = f"The measure {name!r} of a dispatch does not add up: its records come in portions."
+        yield scope.fault(
+            path, "not_a_sum", said, "Use sum or count, with casts inside, or measure an earlier step."
+        )
+    if columns is None:
         return
     try:
         kind = scope.engine.describe_measure(text, columns).kind

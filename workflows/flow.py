@@ -120,7 +120,11 @@ class Flow:
         self.scope.about[step.key] = columns
         self.scope.measures[step.key] = dict.fromkeys(DISPATCH_COUNTS, 1)
         for inner in dispatch.steps:
-            self.scope.measures[step.key][inner.key] = inside.measures.get(inner.key, {})
+            self.scope.measures[step.key][inner.key] = {
+                name: sample
+                for name, sample in inside.measures.get(inner.key, {}).items()
+                if name not in inner.measures or self.scope.engine.adds_up(inner.measures[name])
+            }
 
     def _source(self, dispatch: Dispatch, path: Pointer) -> tuple[list[Fault], Columns | None]:
         if dispatch.generator is not None:

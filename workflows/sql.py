@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import Fault, InvalidData
 from kernel.records import Column, ColumnKind, Records
 from workflows import rows
-from workflows.statement import MAX_CHARACTERS, Statement, read_statement, refused
+from workflows.statement import MAX_CHARACTERS, Statement, adds_up, read_statement, refused
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,6 +103,11 @@ class SqlEngine:
         """What an aggregate reads besides the records it measures, and what must not be in it."""
         statement = self.analyse(f"SELECT {_zero_if_null(expression)} AS value {_OVER_ALL}")
         return Statement(statement.tables - {"measured"}, statement.faults)
+
+    def adds_up(self, expression: str) -> bool:
+        """Whether a sound aggregate over parts of the records adds up to the one over all of them."""
+        sql = f"SELECT (\n{expression}\n) {_OVER_ALL}"
+        return adds_up(json.loads(self._one("SELECT json_serialize_sql($1)", [sql])))
 
     def measure(self, expressions: Mapping[str, str], records: Records) -> dict[str, Any]:
         """Aggregates over `records`, e.g. `{"amount": "sum(amount)"}`; an empty sum is zero."""

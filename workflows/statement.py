@@ -26,6 +26,7 @@ CLOCK_NAMES = frozenset(
     {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_user",
      "session_user", "user", "current_role", "current_catalog", "current_schema", "current_database"}
 )  # fmt: skip
+_SUMS = frozenset({"sum", "count", "count_star", "count_if"})
 _ONLY_SELECT, _WRITES_HINT = "Only SELECT is allowed here.", "Writes go through a push step."
 _QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 
@@ -64,6 +65,21 @@ class _Uses:
     writes: bool = False
     samples: bool = False
     shows: bool = False
+
+
+def adds_up(tree: Mapping[str, Any]) -> bool:
+    """Whether what the statement selects for two parts of the rows always adds up to what it selects for all:
+    sums and counts, and sums and differences of those. Not recursive: trees are deep."""
+    waiting = [tree["statements"][0]["node"]["select_list"][0]]
+    while waiting:
+        node = waiting.pop()
+        if node["class"] != "FUNCTION" or node["distinct"]:
+            return False
+        if node["is_operator"] and node["function_name"] in ("+", "-"):
+            waiting += [argument["expression"] for argument in node["arguments"]]
+        elif node["function_name"] not in _SUMS:
+            return False
+    return True
 
 
 def _unparsed(tree: Mapping[str, Any], sql: str) -> Statement:

@@ -247,6 +247,10 @@ STEPS: dict[str, tuple[tuple[str, ...], str]] = {
         (LOG, each("transform: {sql: SELECT worker FROM chunk}") + "    measures: {failed: count(*)} # here"),
         "steps[1].measures.failed",
     ),
+    "not_a_sum": (
+        (LOG, each("transform: {sql: SELECT worker FROM chunk}") + "    measures: {top: max(hours)} # here"),
+        "steps[1].measures.top",
+    ),
     "unknown_workflow": (("  - {key: r, run: {workflow: chidl}} # here",), "steps[0].run.workflow"),
     "unknown_input": (
         ("  - {key: r, run: {workflow: child, inputs: {project: p, site: s}}} # here",),

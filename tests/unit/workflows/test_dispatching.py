@@ -6,7 +6,8 @@ from tests.unit.workflows.catalogue import checked
 from tests.unit.workflows.definitions import LINES, LOG, PUBLISHED, definition, each, line_of
 
 FIRST = "steps[1].dispatch.steps[0]"
-ROWS = "transform: {sql: 'SELECT worker, hours FROM chunk'}, measures: {hours: sum(hours), n: count(*)}"
+MEASURES = "hours: sum(hours), n: count(*), top: max(hours)"
+ROWS = f"transform: {{sql: 'SELECT worker, hours FROM chunk'}}, measures: {{{MEASURES}}}"
 
 
 def places(*steps: str, inputs: str = "") -> list[tuple[str, str]]:
@@ -67,7 +68,7 @@ SOUND = {
     ),
     "what comes after": (
         LOG,
-        each(ROWS, "logic_gate: {when: s0.n > 0}") + "    measures: {total: sum(hours)}\n",
+        each(ROWS, "logic_gate: {when: s0.n > 0 && s0.top > 1.0}") + "    measures: {total: sum(hours)}\n",
         "  - key: g\n    logic_gate: {when: each.records == each.succeeded + each.failed + each.skipped && "
         "steps.each.s0.hours > 1.0 && each.s0.n + 1 > each.s0.records && each.total > 1.0}",
         "  - {key: t, transform: {sql: SELECT day FROM log}, reconcile: {records: each.records}}",
@@ -255,7 +256,7 @@ def test_each_fault_of_a_dispatch_stands_alone_in_its_place(body: str, fault: tu
         ("measures: {succeeded: count(*)}", "reserved_measure"),
         ("measures: {s0: count(*)}", "reserved_measure"),
         ("measures: {n: sum(site)}", "sql_binding"),
-        ("measures: {n: max(worker)}", "measure_type"),
+        ("measures: {n: count(DISTINCT worker)}", "not_a_sum"),
         ("rejects: ignore", "invalid_value"),
     ],
 )
@@ -282,6 +283,7 @@ def test_what_is_declared_about_a_dispatch(rest: str, code: str) -> None:
         ("logic_gate: {when: s0.records > 0}", ("unknown_name", "logic_gate.when")),
         ("logic_gate: {when: each.s1.records > 0}", ("expression_type", "logic_gate.when")),
         ("logic_gate: {when: each.s0.total > 0}", ("expression_type", "logic_gate.when")),
+        ("logic_gate: {when: each.s0.top > 0}", ("expression_type", "logic_gate.when")),
         ("logic_gate: {when: each.succeeded}", ("not_a_condition", "logic_gate.when")),
         ("logic_gate: {when: 'true', otherwise: s0}", ("unknown_step", "logic_gate.otherwise")),
     ],

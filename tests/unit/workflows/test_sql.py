@@ -140,6 +140,44 @@ def test_a_measure_is_one_number_for_all_records(measure: str) -> None:
         ENGINE.describe_measure(measure, records.columns)
 
 
+SUMS = {
+    "sum(n)": True,
+    "SUM(CAST(n AS DECIMAL(18,2)) * 2)": True,
+    "count(*)": True,
+    "count(n)": True,
+    "count_if(n > 1)": True,
+    "sum(n) FILTER (WHERE n > 1)": True,
+    "(sum(n) - count(*)) + sum(n * n) -- said": True,
+    "count(DISTINCT n)": False,
+    "sum(DISTINCT n)": False,
+    "max(n)": False,
+    "CAST(sum(n) AS DECIMAL(18,0))": False,
+    "sum(n) * 2 + 1": False,
+    "sum(n) + 1": False,
+    "sum(n) // count(*)": False,
+    "CASE WHEN sum(n) > 5 THEN 1 ELSE 0 END": False,
+    "(SELECT max(x) FROM (SELECT 1 AS x)) + sum(n)": False,
+    " + ".join(["sum(n)"] * 400): True,
+}
+NUMBERS = st.lists(st.integers(-9, 9), max_size=6)
+
+
+@pytest.mark.parametrize(("measure", "adds_up"), SUMS.items(), ids=[text[:40] for text in SUMS])
+def test_sums_are_told_from_what_does_not_add_up(measure: str, adds_up: bool) -> None:
+    assert ENGINE.adds_up(measure) == adds_up
+
+
+@settings(max_examples=40, deadline=None)
+@given(NUMBERS, NUMBERS)
+def test_what_is_called_a_sum_adds_up(first: list[int], second: list[int]) -> None:
+    measures = {f"m{number}": text for number, (text, adds_up) in enumerate(SUMS.items()) if adds_up}
+    parts = [
+        ENGINE.measure(measures, Records(parse_columns({"n": "integer"}), [{"n": n} for n in numbers]))
+        for numbers in (first, second, first + second)
+    ]
+    assert {name: parts[0][name] + parts[1][name] for name in measures} == parts[2]
+
+
 def test_a_measure_is_described_and_what_else_it_reads_is_told() -> None:
     assert ENGINE.describe_measure("sum(n)", parse_columns({"n": "integer"})).kind is ColumnKind.INTEGER
     assert ENGINE.analyse_measure("sum(n) -- in hours").tables == frozenset()

@@ -141,7 +141,7 @@ class Lanes:
                 lane.wait = timedelta(0)
                 continue
             self._take(lane, step, result)
-            measures = plain_measures(result)
+            measures = plain_measures(result.measures)
             ends.append(
                 TaskEnd(
                     lane.chunk.id, TaskState.SUCCEEDED, result.counts, measures, None, result.batch_digest
@@ -167,7 +167,8 @@ class Lanes:
             end = TaskEnd(lane.chunk.id, TaskState.RUNNING, counts, None, None, None, attempt)
         else:
             lane.end = ChunkEnd(lane.chunk.id, TaskState.FAILED, failure)
-            end = TaskEnd(lane.chunk.id, TaskState.FAILED, counts, measures, failure, None, attempt)
+            known = None if measures is None else plain_measures(measures)
+            end = TaskEnd(lane.chunk.id, TaskState.FAILED, counts, known, failure, None, attempt)
         self._note_ends(place, [end])
 
     def _note_ends(self, place: StepPlace, ends: Sequence[TaskEnd]) -> None:

@@ -133,7 +133,7 @@ def failing(work: Work, task: TaskRow) -> Iterator[None]:
 def _succeeded(work: Work, result: Result) -> None:
     if result.output is not None:
         work.context.put(work.step.key, result.output)
-    measures = plain_measures(result)
+    measures = plain_measures(result.measures)
     with work.services.database.transaction(ENGINE) as connection:
         check_current(connection, work.services, work.run)
         runs.succeed_task(
@@ -178,9 +178,9 @@ def _sensitive(work: Work) -> frozenset[str]:
     return frozenset(work.step.sensitive).union(*before)
 
 
-def plain_measures(result: Result) -> dict[str, Any]:
+def plain_measures(measures: Mapping[str, Any]) -> dict[str, Any]:
     """The measures as they are stored."""
-    return {name: _plain_map(parts) for name, parts in result.measures.items()}
+    return {name: _plain_map(parts) for name, parts in measures.items()}
 
 
 def _plain_map(parts: Any) -> Any:

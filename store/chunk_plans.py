@@ -85,7 +85,7 @@ def plan_again(connection: Connection, execution: int, pages: Mapping[UUID, int]
 
 
 _VANISHED = text(
-    "UPDATE sluice.chunk_run SET state = :after, finished_at = :now, failure = :failure::jsonb"
+    "UPDATE sluice.chunk_run SET state = :after, finished_at = :now, failure = CAST(:failure AS jsonb)"
     " WHERE run_id = :run_id AND step_key = :step_key AND execution < :execution AND state = :before"
 ).bindparams(bindparam("now", type_=TIMESTAMP(timezone=True)))
 

@@ -15,7 +15,6 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import psycopg
-from durabletask.task import CancellableTask, OrchestrationContext
 from sqlalchemy import select
 
 from activities.contract import Next, Outcome, SegmentInput
@@ -31,7 +30,7 @@ from commands.runs import start_run
 from commands.workflows import publish_workflow
 from kernel.clock import utc_now
 from kernel.secrets import Secret
-from orchestrators.workflow_run import workflow_run
+from orchestrators.names import WORKFLOW_RUN
 from store import runs
 from store.blobs import Blobs
 from store.contexts import ContextStore
@@ -42,8 +41,8 @@ from store.runs import RunRow, TaskRow
 from store.tables import workflow_run as workflow_run_table
 from store.workflows import Version
 from tests.support.adapters import Vault
+from tests.support.driving import Driver
 from workflows.sql import SqlEngine
-from workflows.states import RunState
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WORK_LOG = EXAMPLES / "data" / "purchasing-worklog" / "PurchasingExample.csv"
@@ -190,59 +189,12 @@ class SteppingClock:
 
 
 def drive(services: Services, run_id: UUID, execution: int = 0, segment: int = 0) -> dict[str, Any]:
-    """Run the orchestrator generator; activities are called in place and timers skip their time.
+    """Run the orchestrator, calling activities in place; timers skip their time.
 
     Returns when the run has ended, or with the state SUSPENDED when it waits for someone.
     """
     given = {"run_id": str(run_id), "execution": execution, "segment": segment}
-    steps = workflow_run(cast(OrchestrationContext, _Context()), given)
-    request = next(steps)
-    try:
-        while True:
-            answer = None
-            if isinstance(request, SegmentInput):
-                answer = run_segment(services, request).to_dict()
-            elif isinstance(request, _Waiting):
-                return {"state": RunState.SUSPENDED}
-            else:
-                cast(SteppingClock, services.clock).skip(_delay(request))
-            request = steps.send(answer)
-    except StopIteration as end:
-        result: dict[str, Any] = end.value
-        return result
-
-
-def _delay(request: Any) -> timedelta:
-    return next(task.delay for task in request.get_tasks() if isinstance(task, _Delay))
-
-
-class _Waiting(CancellableTask[Any]):
-    """An event that does not come here."""
-
-
-class _Delay(CancellableTask[Any]):
-    """A timer that takes no time here."""
-
-    def __init__(self, delay: timedelta) -> None:
-        super().__init__()
-        self.delay = delay
-
-
-class _Context:
-    """Stands in for durabletask's context: hands each request back to `drive`."""
-
-    version = "1.1.0"
-
-    def wait_for_external_event(self, _name: str) -> _Waiting:
-        return _Waiting()
-
-    def call_activity(
-        self, _name: str, *, input: Mapping[str, Any], retry_policy: object, return_type: type
-    ) -> SegmentInput:
-        return SegmentInput.from_dict(input)
-
-    def create_timer(self, delay: timedelta) -> _Delay:
-        return _Delay(delay)
+    return Driver(services, cast(SteppingClock, services.clock).skip).run(WORKFLOW_RUN, given)
 
 
 def one_segment(services: Services, run_id: UUID, segment: int = 0, execution: int = 0) -> Outcome:

@@ -49,7 +49,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "Push.records": "Key of the earlier step whose records are written.",
         "Push.key": "Columns whose values identify a record. The same values are posted once, ever.",
         "Dispatch.over": "Key of an earlier step, or a `fetch` of its own. Each record is a chunk.",
-        "Dispatch.key": "Columns that identify a chunk. Records without, or with the same values, are rejects.",
+        "Dispatch.key": "Columns that identify a chunk. Records without, or with the same, are rejects.",
         "Dispatch.concurrency": "How many chunks are at work at once.",
         "Dispatch.batch": "How many chunks share one activity. Only with `steps`.",
         "Dispatch.tolerate": "How many chunks may fail: a number, or a percentage of all such as `5%`.",
@@ -57,17 +57,17 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "tolerated, no other one begins.",
         "Dispatch.steps": "What each chunk does. No dispatch and no run.",
         "Dispatch.workflow": "Instead of `steps`: the workflow that is run for each chunk.",
-        "Dispatch.version": "With `workflow`: the version that was active when this workflow was published, or "
-        "the one that is active when the chunk starts.",
+        "Dispatch.version": "With `workflow`: the version that was active when this workflow was published, "
+        "or the one that is active when the chunk starts.",
         "Dispatch.inputs": "With `workflow`: its inputs.",
         "Generator.fetch": "Read page by page.",
         "NestedRun.workflow": "Key of the workflow.",
-        "NestedRun.version": "The version that was active when this workflow was published, or the one that is "
-        "active when the step starts.",
+        "NestedRun.version": "The version that was active when this workflow was published, or the one that "
+        "is active when the step starts.",
         "NestedRun.inputs": "Its inputs.",
-        "NestedRun.on_failure": "`fail`: this run fails unless that one succeeds. `continue`: it goes on, and "
-        "`STEP.state` says how that one ended.",
-        "NestedRun.when_cancelled": "`cancel`: cancelling this run cancels that one. `leave`: that one goes on.",
+        "NestedRun.on_failure": "`fail`: this run fails unless that one succeeds. `continue`: it goes on, "
+        "and `STEP.state` says how that one ended.",
+        "NestedRun.when_cancelled": "`cancel`: cancelling this run cancels that one. `leave`: it goes on.",
         "Transform.sql": "One SELECT in DuckDB's SQL over earlier steps' records.",
         "Govern.facts": "One SELECT that yields exactly one row; its columns are what the rules compare.",
         "Govern.rules": "Checked in order; the first that holds decides.",

@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, Callable[..., str]] = {
     "actions": actions.table,
     "bodies": endpoints.bodies,
     "columns": connectors.column_types,
+    "common": connectors.common,
     "diagram": states.diagram,
     "endpoints": endpoints.table,
     "errors": errors.table,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from adapters.contract import Adapter, Connector, Operation
+from adapters.contract import Adapter, CommonSettings, Connector, Operation
 from adapters.registry import describe, get_adapter
 from docs.sections.models import keys_of
 from docs.sections.tables import code, table
@@ -36,6 +36,11 @@ def examples() -> dict[str, Connector]:
 def systems() -> str:
     """Every system type with its credentials and folder."""
     return table(("system type", "what it is", "secrets", "more"), map(_system, sorted(examples())))
+
+
+def common() -> str:
+    """The settings that a connector of any system type may have."""
+    return keys_of(CommonSettings, CommonSettings.__name__)
 
 
 def operations(system: str) -> str:

@@ -22,7 +22,7 @@ _WHO: Mapping[type[SluiceError], str] = {
 def table() -> str:
     """Every error class of the product, in the order of its tree."""
     rows = (
-        (code(kind.code), _meaning(kind), _status(kind), "yes" if kind.transient else "", _who(kind))
+        (code(kind.code), _meaning(kind), _status(kind), _tried_again(kind), _who(kind))
         for kind in classes()
     )
     return table_of(("code", "meaning", "HTTP status", "tried again", "who must act"), rows)
@@ -37,6 +37,12 @@ def classes() -> list[type[SluiceError]]:
 
 def _status(kind: type[SluiceError]) -> str:
     return str(status_of(kind("")))
+
+
+def _tried_again(kind: type[SluiceError]) -> str:
+    if not kind.transient:
+        return ""
+    return "yes" if kind.counted else "yes, uncounted"
 
 
 def _meaning(kind: type[SluiceError]) -> str:

@@ -79,6 +79,11 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "Retry.first": "Wait before the second attempt: a whole number and `s`, `m`, `h` or `d`.",
         "Retry.factor": "How much longer each wait is than the one before.",
         "Retry.max": "Longest wait. A system that asks for a longer one gets it.",
+        # Connectors.
+        "CommonSettings.connection_type": "Names an adapter where neither system type nor settings do: "
+        "`blob`, `files`, `http`, `postgresql`, `rest` or `sql`.",
+        "CommonSettings.concurrency": "How many steps may work with the system at once, in all runs and "
+        "processes of the deployment. Any number when left out.",
         # Files.
         "FilesSettings.container": "The blob container.",
         "FilesSettings.identity": "Sign in with the secret `connection`, or as the function app.",
@@ -115,7 +120,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "StartRun.reason": "Why; kept with the run.",
         "OperateRun.reason": "Why. It is audited, so write no record values into it.",
         "SaveConnector.system": "System type.",
-        "SaveConnector.settings": "The system type's settings.",
+        "SaveConnector.settings": "The system type's settings, and those that any connector may have.",
         "SaveConnector.secrets": "Credential names of the system type, and the names they have in the vault.",
         "SaveObjectType.schema": "A JSON Schema, draft 2020-12.",
     }

@@ -22,8 +22,7 @@ _WHO: Mapping[type[SluiceError], str] = {
 def table() -> str:
     """Every error class of the product, in the order of its tree."""
     rows = (
-        (code(kind.code), _meaning(kind), _status(kind), _tried_again(kind), _who(kind))
-        for kind in classes()
+        (code(kind.code), _meaning(kind), _status(kind), _tried_again(kind), _who(kind)) for kind in classes()
     )
     return table_of(("code", "meaning", "HTTP status", "tried again", "who must act"), rows)
 

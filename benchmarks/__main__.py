@@ -1,10 +1,14 @@
-"""`python -m benchmarks [NAME [OPTIONS]]`: one benchmark, or all of them one after the other."""
+"""`python -m benchmarks [NAME] [OPTIONS]`: one benchmark, or all of them one after the other.
+
+Options without a name are those of `engines`, the comparison with other engines.
+"""
 
 import subprocess
 import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+MAIN = "engines"
 
 
 def names() -> list[str]:
@@ -15,6 +19,8 @@ def names() -> list[str]:
 def main(argv: list[str]) -> int:
     """Run what `argv` asks for; the exit code of the first that failed."""
     known = names()
+    if argv and argv[0].startswith("-"):
+        argv = [MAIN, *argv]
     if argv and argv[0] not in known:
         print(f"There is no benchmark '{argv[0]}'. There are: {', '.join(known)}.", file=sys.stderr)
         return 2

@@ -14,7 +14,8 @@ class Contender:
     """One engine in one way of using it.
 
     `works` are those that make sense for it. A slow one gets a `share` of the amounts and `fan_out_limit`
-    chunks at most, so that a round ends: rates and medians need no more.
+    chunks at most, so that a round ends: rates and medians need no more. `extension` is one of PostgreSQL's
+    own that our server comes without.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Contender:
     works: frozenset[str] = ALL
     share: float = 1.0
     fan_out_limit: int = 1_000_000
+    extension: str = ""
 
     @property
     def own(self) -> bool:
@@ -50,10 +52,12 @@ _ARQ, _PREFECT = "benchmarks.peers.arq_work", "benchmarks.peers.prefect_work"
 
 CONTENDERS: Sequence[Contender] = (
     Contender("sluice", "this engine", _OWN, works=frozenset({SINGLE, SIGNAL})),
+    Contender("sluice-1", "this engine, an activity a chunk", _OWN, "1", frozenset({FAN_OUT})),
+    Contender("sluice-50", "this engine, 50 chunks an activity", _OWN, "50", frozenset({FAN_OUT})),
     Contender("floor", "psycopg, one row per state", _FLOOR),
     Contender("floor-50", "psycopg, batches of 50", _FLOOR, "50", frozenset({FAN_OUT})),
     Contender("dbos", "DBOS, direct", _DBOS),
     Contender("dbos-queue", "DBOS, queue", _DBOS, "queue", frozenset({SINGLE, FAN_OUT})),
     Contender("arq", "ARQ, state rows by hand", _ARQ),
-    Contender("prefect", "Prefect", _PREFECT, share=0.04, fan_out_limit=1000),
+    Contender("prefect", "Prefect", _PREFECT, share=0.1, fan_out_limit=1000, extension="pg_trgm"),
 )

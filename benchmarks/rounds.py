@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from benchmarks import extensions
 from benchmarks.contenders import Contender
 from benchmarks.peers import sink
 from benchmarks.peers.measuring import Amounts, Measured
@@ -28,7 +29,7 @@ class CannotRun(Exception):
 
 def play(stack: Stack, contender: Contender, amounts: Amounts, python: Path, limit: float) -> Measured:
     """Measure one engine once. Raises `CannotRun`; `limit` is in seconds."""
-    with _place(stack, contender) as place:
+    with _place(stack, contender, python) as place:
         given = {"place": place, "amounts": asdict(contender.amounts(amounts))}
         process = subprocess.Popen(
             [str(python), "-m", contender.module],
@@ -55,7 +56,7 @@ def _measured(given: dict[str, Any]) -> Measured:
 
 
 @contextmanager
-def _place(stack: Stack, contender: Contender) -> Iterator[dict[str, Any]]:
+def _place(stack: Stack, contender: Contender, python: Path) -> Iterator[dict[str, Any]]:
     """New databases and a new folder, all gone at the end."""
     name = f"bench_{contender.name.replace('-', '_')}_{uuid4().hex[:6]}"
     owners = {name: databases.OWNER, f"{name}_sink": databases.ERP, f"{name}_hub": databases.HUB}
@@ -66,6 +67,8 @@ def _place(stack: Stack, contender: Contender) -> Iterator[dict[str, Any]]:
             for base, owner in owners.items():
                 databases.create_database(connection, base, owner=owner, visitors=(databases.APP,))
             sink.create(urls[f"{name}_sink"])
+            if contender.extension:
+                extensions.add(stack, name, contender.extension, python, Path(folder))
             yield {
                 "database_url": urls[name],
                 "sink_url": urls[f"{name}_sink"],

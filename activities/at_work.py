@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from activities.definitions import Definitions
 from activities.restoring import restored
 from kernel.errors import NotFound
 from store import runs
 from store.database import Database
 from store.runs import RunRow
-from store.workflows import version_by_id
 from workflows.context import StepOutput
 from workflows.model import Dispatch, Step, Workflow
 
@@ -44,7 +44,9 @@ class RunsAtWork:
         self._known: OrderedDict[tuple[UUID, int, str], AtWork] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, database: Database, run_id: UUID, execution: int, step: str) -> AtWork | None:
+    def of(
+        self, database: Database, definitions: Definitions, run_id: UUID, execution: int, step: str
+    ) -> AtWork | None:
         """The dispatch `step` of a run; `None` when another execution works on the run."""
         key = (run_id, execution, step)
         with self._lock:
@@ -52,7 +54,7 @@ class RunsAtWork:
             if known is not None:
                 self._known.move_to_end(key)
                 return known
-        read = _read(database, run_id, step)
+        read = _read(database, definitions, run_id, step)
         if read.run.execution != execution:
             return None
         with self._lock:
@@ -62,10 +64,10 @@ class RunsAtWork:
         return read
 
 
-def _read(database: Database, run_id: UUID, key: str) -> AtWork:
+def _read(database: Database, definitions: Definitions, run_id: UUID, key: str) -> AtWork:
     with database.reading() as connection:
         run = runs.get_run(connection, run_id)
-        workflow = Workflow.model_validate(version_by_id(connection, run.version_id).definition)
+        workflow = definitions.of(connection, run.version_id).workflow
         tasks = {task.step_key: task for task in runs.get_tasks(connection, run_id)}
     keys = [step.key for step in workflow.steps]
     if key not in keys:

@@ -1,7 +1,7 @@
 """How a segment begins: whether this execution may work on the run at all, and what it works with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,16 +9,19 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from activities.contract import Next, Outcome, SegmentInput
+from activities.definitions import Definition
 from activities.finishing import fail_run
 from activities.services import ENGINE, Services
 from kernel.durations import parse_duration
 from kernel.errors import Poison
+from kernel.verbs import Verb
 from store import executions, runs
-from store.runs import RunRow, TaskRow
-from store.workflows import version_by_id
+from store.runs import RunRow, TaskRow, task_begun
 from workflows.model import Workflow
 from workflows.planning import Plan
-from workflows.states import TERMINAL_RUN_STATES, RunState
+from workflows.states import TERMINAL_RUN_STATES, RunState, TaskState, predecessors
+
+_STARTABLE = predecessors(TaskState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def begin(services: Services, given: SegmentInput) -> Begun | Outcome:
         run = runs.get_run(connection, run_id)
         instead = instead_of(run, given, now)
         if instead is None:
-            begun = _take_up(connection, run, now)
+            begun = _take_up(services, connection, run, given.segment, now)
             starts = executions.begin_segment(connection, run_id, run.execution, now)
     if instead is not None:
         if run.state in TERMINAL_RUN_STATES:
@@ -79,17 +82,31 @@ def _until(moment: datetime, now: datetime) -> float:
     return max(0.001, (moment - now).total_seconds())
 
 
-def _take_up(connection: Connection, run: RunRow, now: datetime) -> Begun:
-    version = version_by_id(connection, run.version_id)
-    workflow = Workflow.model_validate(version.definition)
+def _take_up(services: Services, connection: Connection, run: RunRow, segment: int, now: datetime) -> Begun:
+    known = services.definitions.of(connection, run.version_id)
     if run.state is RunState.PENDING:
         values: dict[str, Any] = {"started_at": now}
-        if workflow.timeout:
-            values["deadline_at"] = now + parse_duration(workflow.timeout)
-        runs.move_run(connection, run.id, RunState.RUNNING, **values)
-        run = runs.get_run(connection, run.id)
+        if known.workflow.timeout:
+            values["deadline_at"] = now + parse_duration(known.workflow.timeout)
+        if runs.move_run(connection, run.id, RunState.RUNNING, **values):
+            run = replace(run, state=RunState.RUNNING, **values)
+        else:
+            run = runs.get_run(connection, run.id)
     tasks = {task.step_key: task for task in runs.get_tasks(connection, run.id)}
-    return Begun(run, workflow, Plan.from_dict(dict(version.plan)), tasks)
+    if not run.requested and not _overdue(run, now):
+        _begin_first_step(connection, known, tasks, segment, now)
+    return Begun(run, known.workflow, known.plan, tasks)
+
+
+def _begin_first_step(
+    connection: Connection, known: Definition, tasks: dict[str, TaskRow], segment: int, now: datetime
+) -> None:
+    """A read at the beginning of a segment begins with it: that saves a commit."""
+    key = known.plan.segments[segment].steps[0]
+    task = tasks[key]
+    if known.workflow.step(key).kind in (Verb.FETCH, Verb.LOOKUP) and task.state in _STARTABLE:
+        runs.begin_task(connection, task.run_id, key, now)
+        tasks[key] = task_begun(task, now)
 
 
 def _poison(begun: Begun, segment: int, deaths: int) -> Poison:

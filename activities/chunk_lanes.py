@@ -1,17 +1,16 @@
 """Chunks side by side through the steps of their dispatch."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
-
-from sqlalchemy import Connection
 
 from activities.at_work import AtWork
 from activities.contract import ChunksOutcome, Then
 from activities.finishing import failure_of
 from activities.interruption import check_going
+from activities.notes import Notes
 from activities.services import ENGINE, Services
 from activities.step import StepFailed, deadline_of, execute, failing, plain_measures, standing
 from activities.verbs.consignment import Undone
@@ -67,9 +66,6 @@ class Lane:
         )  # fmt: skip
 
 
-type _Note = Callable[[Connection], None]
-
-
 class Lanes:
     """The chunks of one activity. What is found out is written down with the next commit before an effect."""
 
@@ -77,7 +73,7 @@ class Lanes:
         self._services = services
         self._at = work
         self._lanes = lanes
-        self._notes: list[_Note] = []
+        self._notes = Notes()
         self._token = new_id()
         self._random = random.Random(self._token.int)  # noqa: S311 - spreads waits, nothing secret
 
@@ -117,7 +113,7 @@ class Lanes:
         ids = [lane.chunk.id for lane in lanes]
         if place.position:  # the first step began with the chunks
             now = self._services.clock()
-            self._notes.append(lambda connection: chunk_tasks.begin_tasks(connection, place, ids, now))
+            self._notes.add(lambda connection: chunk_tasks.begin_tasks(connection, place, ids, now))
             if Verb(place.verb).side_effect is SideEffect.READ:
                 self._commit()
 
@@ -125,7 +121,7 @@ class Lanes:
         step, works = going[0][1].step, [work for _, work, _ in going]
         posted: Sequence[Result | Undone] = []
         if step.push is not None:
-            posted = push_together(works, step.push, self._write_notes)
+            posted = push_together(works, step.push)
         ends = []
         for at, (lane, work, task) in enumerate(going):
             outcome = posted[at] if posted else None
@@ -174,24 +170,22 @@ class Lanes:
     def _note_ends(self, place: StepPlace, ends: Sequence[TaskEnd]) -> None:
         if ends:
             now = self._services.clock()
-            self._notes.append(lambda connection: chunk_tasks.end_tasks(connection, place, ends, now))
+            self._notes.add(lambda connection: chunk_tasks.end_tasks(connection, place, ends, now))
 
     def _work(self, lane: Lane, step: Step, number: int) -> Work:
         run, now = self._at.run, self._services.clock()
         deadline = deadline_of(step, lane.task(step, run.id, number), now)
-        workflow = self._at.workflow
-        return Work(self._services, run, workflow, step, lane.context, self._token, deadline, lane.chunk)
+        fresh = lane.chunk.attempt == 1 and lane.chunk.starts == 1
+        return Work(
+            self._services, run, self._at.workflow, step, lane.context, self._token, deadline, lane.chunk,
+            fresh, self._notes,
+        )  # fmt: skip
 
     def _commit(self) -> None:
         """Write down what is known, unless the run is to stop."""
         with self._services.database.transaction(ENGINE) as connection:
             check_going(connection, self._anything())
-            self._write_notes(connection)
-
-    def _write_notes(self, connection: Connection) -> None:
-        notes, self._notes = self._notes, []
-        for note in notes:
-            note(connection)
+            self._notes.write(connection)
 
     def _anything(self) -> Work:
         return self._work(self._lanes[0], self._at.dispatch.steps[0], 0)
@@ -205,7 +199,7 @@ class Lanes:
         ends = [lane.end for lane in self._lanes if lane.end is not None]
         with self._services.database.transaction(ENGINE) as connection:
             check_going(connection, self._anything())
-            self._write_notes(connection)
+            self._notes.write(connection)
             chunks.finish_chunks(connection, ends, now)
             for lane in waiting:
                 assert lane.wait is not None

@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from activities.interruption import check_current
 from activities.sensitivity import visible
-from activities.services import ENGINE
 from activities.work import Work
 from kernel.errors import Fault, InvalidData
 from kernel.records import Column, Record
@@ -51,12 +49,11 @@ def keep_rejected(
 
     Equal records are told apart by their number: each is one that did not go on.
     """
-    if work.step.rejects != "dead_letter":
+    if work.step.rejects != "dead_letter" or (work.fresh and not rejected):
         return
-    letters = letters_of(work, rejected, columns, sensitive)
-    with work.services.database.transaction(ENGINE) as connection:
-        check_current(connection, work.services, work.run)
-        keep(connection, work.run.id, work.chunk_id, work.step.key, letters, work.services.clock())
+    letters, now = letters_of(work, rejected, columns, sensitive), work.services.clock()
+    place = (work.run.id, work.chunk_id, work.step.key)
+    work.notes.add(lambda connection: keep(connection, *place, letters, now))
 
 
 def letters_of(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from activities.contract import Next, Outcome
 from activities.dead_letters import SHOWN_FAULTS
+from activities.notes import Notes
 from activities.services import ENGINE, Services
 from activities.totals import NO_CHUNKS, ChunkTotals, prove_totals
 from kernel.errors import SluiceError, TotalsNotProved
@@ -21,12 +22,14 @@ type _Settle = Callable[[Connection], tuple[RunState, dict[str, Any]]]
 """Says how a run ends: its state, and failure or totals."""
 
 
-def finish_run(services: Services, run: RunRow, workflow: Workflow, segment: int) -> Outcome:
-    """Skip what was not run, prove the totals, and end SUCCEEDED; or FAILED when they do not balance."""
+def finish_run(services: Services, run: RunRow, workflow: Workflow, segment: int, notes: Notes) -> Outcome:
+    """Write down what is known, skip what was not run, prove the totals, and end SUCCEEDED; or FAILED when
+    they do not balance."""
 
     def settle(connection: Connection) -> tuple[RunState, dict[str, Any]]:
         signal = runs.signal(connection, run.id, run.execution, services.clock(), alone=True)
         if signal is not Signal.OVERTAKEN:
+            notes.write(connection)
             runs.finish_tasks(connection, run.id, TaskState.SKIPPED, services.clock())
         tasks = runs.get_tasks(connection, run.id)
         confirmed = postings.confirmed_by_step(connection, run.id)

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +16,7 @@ from kernel.ids import new_id
 from store import audit, nesting, operating, runs
 from store.runs import RunRow
 from store.workflows import Version, numbered_version, version_by_id
-from workflows.expressions import fill
-from workflows.inputs import check_inputs
+from workflows.inputs import child_inputs
 from workflows.model import Dispatch, NestedRun, Workflow
 from workflows.nesting import MAX_LEVELS
 from workflows.states import TERMINAL_RUN_STATES, RunState
@@ -83,12 +80,11 @@ def _made(connection: Connection, work: Work, part: NestedRun | Dispatch) -> Run
     assert part.workflow is not None
     version = _version(connection, work, part, part.workflow)
     workflow = Workflow.model_validate(version.definition)
-    given = fill(part.inputs, work.values())
     run_id, parent, now = new_id(), work.run, work.services.clock()
     values = {
         "id": run_id, "workflow": part.workflow, "version_id": version.id,
         "environment": parent.environment,
-        "inputs": check_inputs(workflow, {name: _plain(value) for name, value in given.items()}),
+        "inputs": child_inputs(workflow, part.inputs, work.values()),
         "requested_by": parent.requested_by, "reason": f"Started by {parent.workflow}, step {work.step.key}",
         "created_at": now, "parent_run_id": parent.id, "parent_step": work.step.key,
         "parent_chunk_id": work.chunk_id, "root_run_id": parent.root_run_id or parent.id,
@@ -117,9 +113,3 @@ def _record(
         connection, stream=audit.run_stream(subject), actor=ENGINE, action=action, subject=str(subject),
         details=details, now=work.services.clock(),
     )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.isoformat() if isinstance(value, date) else value

@@ -35,7 +35,9 @@ def run_chunks(services: Services, given: ChunksInput) -> ChunksOutcome:
     answer. What is wrong with a chunk is written down with it.
     """
     run_id = UUID(given.run_id)
-    work = services.at_work.of(services.database, run_id, given.run_execution, given.step)
+    work = services.at_work.of(
+        services.database, services.definitions, run_id, given.run_execution, given.step
+    )
     if work is None:
         return ChunksOutcome(Then.STOPPED)
     place = PagePlace(run_id, given.execution, given.step, given.page)

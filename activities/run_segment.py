@@ -12,6 +12,7 @@ from activities.beginning import Begun, begin, instead_of
 from activities.contract import Next, Outcome, SegmentInput
 from activities.finishing import cancel_run, fail_run, finish_run, suspend_run
 from activities.interruption import Interrupted, check_current
+from activities.notes import Notes
 from activities.restoring import restored
 from activities.services import ENGINE, Services
 from activities.step import StepFailed, run_step
@@ -55,6 +56,7 @@ class _Segment:
         self.workflow, self.plan, self.tasks = begun.workflow, begun.plan, begun.tasks
         self.index = index
         self.token = new_id()
+        self.notes = Notes()
         self.random = random.Random(self.token.int)  # noqa: S311 - spreads waits, nothing secret
 
     def go(self) -> Outcome:
@@ -65,6 +67,17 @@ class _Segment:
         except Unavailable:
             self._forgive()
             raise
+        except Exception:
+            with suppress(Exception):  # what went wrong before counts more
+                self._write_notes()
+            raise
+
+    def _write_notes(self) -> None:
+        """Write down what is known, unless the run has ended or belongs to another execution."""
+        if self.notes:
+            with self.services.database.transaction(ENGINE) as connection:
+                check_current(connection, self.services, self.run_row, alone=True)
+                self.notes.write(connection)
 
     def _run(self) -> Outcome:
         saved = self.services.contexts.load(self.services.database, self.run_row, self.index)
@@ -74,6 +87,9 @@ class _Segment:
 
     def _stop(self, signal: Signal) -> Outcome:
         """Do what the run has asked of this execution."""
+        if signal is not Signal.OVERTAKEN:
+            with suppress(Interrupted):
+                self._write_notes()
         if signal is Signal.CANCEL:
             return cancel_run(self.services, self.run_row, self.index)
         if signal is Signal.PAUSE:
@@ -96,7 +112,9 @@ class _Segment:
             if key in bypassed:
                 continue
             try:
-                result = run_step(self._begun(), self.tasks[key], context, self.token, self.services)
+                result = run_step(
+                    self._begun(), self.tasks[key], context, self.token, self.services, self.notes
+                )
             except StepFailed as exc:
                 return self._failed(exc)
             if result.unfinished:
@@ -119,6 +137,7 @@ class _Segment:
         now = self.services.clock()
         with self.services.database.transaction(ENGINE) as connection:
             check_current(connection, self.services, self.run_row, alone=True)
+            self.notes.write(connection)
             executions.advance(connection, self.run_id, self.run_row.execution, self.index, now)
             if outcome.next is Next.RETRY:
                 until = now + timedelta(seconds=outcome.wait_seconds)
@@ -131,11 +150,12 @@ class _Segment:
         keys = [step.key for step in self.workflow.steps]
         stop = len(keys) if target == "end" else keys.index(target)
         bypassed = keys[keys.index(gate) + 1 : stop]
-        with self.services.database.transaction(ENGINE) as connection:
-            check_current(connection, self.services, self.run_row)
-            runs.finish_tasks(
-                connection, self.run_id, TaskState.SKIPPED, self.services.clock(), keys=bypassed
+        now = self.services.clock()
+        self.notes.add(
+            lambda connection: runs.finish_tasks(
+                connection, self.run_id, TaskState.SKIPPED, now, keys=bypassed
             )
+        )
         return set(bypassed)
 
     def _leave(self, context: PipelineContext, bypassed: Set[str]) -> Outcome:
@@ -143,7 +163,7 @@ class _Segment:
         later = range(self.index + 1, len(segments))
         following = next((index for index in later if set(segments[index].steps) - bypassed), None)
         if following is None:
-            return finish_run(self.services, self.run_row, self.workflow, self.index)
+            return finish_run(self.services, self.run_row, self.workflow, self.index, self.notes)
         carries = segments[following - 1].carries
         carried = {key: output for key, output in context.outputs().items() if key in carries}
         self.services.contexts.save(self.services.database, self.run_row, following - 1, carried, ENGINE)
@@ -153,6 +173,8 @@ class _Segment:
     def _advance(self, segment: int) -> None:
         now = self.services.clock()
         with self.services.database.transaction(ENGINE) as connection:
+            check_current(connection, self.services, self.run_row, alone=True)
+            self.notes.write(connection)
             executions.advance(connection, self.run_id, self.run_row.execution, segment, now)
 
     def _failed(self, failed: StepFailed) -> Outcome:
@@ -161,6 +183,7 @@ class _Segment:
         attempt = failed.attempt(now, wait)
         with self.services.database.transaction(ENGINE) as connection:
             check_current(connection, self.services, self.run_row, alone=True)
+            self.notes.write(connection)
             runs.record_attempt(connection, self.run_id, failed.step_key, attempt)
             if wait is not None:
                 until = now + wait

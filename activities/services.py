@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from activities.at_work import RunsAtWork
+from activities.definitions import Definitions
 from adapters.contract import Adapter, Connector
 from kernel.clock import Clock
 from store.blobs import Blobs
@@ -33,4 +34,5 @@ class Services:
     gates: Gates
     write_seconds: float = 300.0
     max_recoveries: int = 5
+    definitions: Definitions = field(default_factory=Definitions)
     at_work: RunsAtWork = field(default_factory=RunsAtWork)

@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from activities.beginning import Begun
-from activities.interruption import Interrupted, check_current, check_going
+from activities.interruption import Interrupted, check_going
+from activities.notes import Notes
 from activities.repairing import repaired
 from activities.retrying import pause, retry_delay
 from activities.services import ENGINE, Services
@@ -26,11 +27,11 @@ from kernel.redaction import redact_error
 from kernel.traces import trace_of
 from kernel.verbs import Verb
 from store import runs
-from store.runs import Attempt, TaskRow
+from store.runs import Attempt, TaskRow, task_begun
 from workflows.context import PipelineContext
 from workflows.model import Step
 from workflows.rows import plain
-from workflows.states import TaskState
+from workflows.states import TaskState, predecessors
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ EXECUTORS: Mapping[str, Callable[[Work, Any], Result]] = {
     "run": run_nested,
 }
 """Each takes the work and the step's part of that kind."""
+_HEARD_LATER = frozenset({Verb.TRANSFORM, Verb.GOVERN, Verb.LOGIC_GATE, Verb.PUSH})
+"""Kinds that begin without a commit: they touch nothing outside, or commit themselves before they do."""
 
 
 class StepFailed(Exception):
@@ -85,28 +88,40 @@ class StepFailed(Exception):
 
 
 def run_step(
-    begun: Begun, task: TaskRow, context: PipelineContext, token: UUID, services: Services
+    begun: Begun, task: TaskRow, context: PipelineContext, token: UUID, services: Services, notes: Notes
 ) -> Result:
-    """Run a step, unless what an earlier execution did stands.
+    """Run a step, unless what an earlier execution did stands. What is to be written down goes to `notes`.
 
     Raises `StepFailed`, `Interrupted` when the run is to stop, and `Unavailable`.
     """
     step, now = begun.workflow.step(task.step_key), services.clock()
-    work = Work(services, begun.run, begun.workflow, step, context, token, deadline_of(step, task, now))
+    work = Work(
+        services, begun.run, begun.workflow, step, context, token, deadline_of(step, task, now),
+        fresh=not task.attempt, notes=notes,
+    )  # fmt: skip
     with failing(work, task):
         done = standing(work, task)
     if done is not None:
         return done
-    with services.database.transaction(ENGINE) as connection:
-        check_going(connection, work)
-        if runs.begin_task(connection, begun.run.id, step.key, now):
-            task = runs.get_task(connection, begun.run.id, step.key)
+    task = _begun(work, task, now)
     with failing(work, task):
         work.check_time()
         result = repaired(work) or execute(work)
     if not result.unfinished and result.meanwhile is None:
         _succeeded(work, result)
     return result
+
+
+def _begun(work: Work, task: TaskRow, now: datetime) -> TaskRow:
+    """The task as it is when the step has begun. That is written down before anything outside is asked."""
+    if task.state in predecessors(TaskState.RUNNING):
+        work.notes.add(lambda connection: runs.begin_task(connection, work.run.id, work.step.key, now))
+        task = task_begun(task, now)
+    if work.notes and work.step.kind not in _HEARD_LATER:
+        with work.services.database.transaction(ENGINE) as connection:
+            check_going(connection, work)
+            work.notes.write(connection)
+    return task
 
 
 def execute(work: Work) -> Result:
@@ -134,11 +149,10 @@ def _succeeded(work: Work, result: Result) -> None:
     if result.output is not None:
         work.context.put(work.step.key, result.output)
     measures = plain_measures(result.measures)
-    with work.services.database.transaction(ENGINE) as connection:
-        check_current(connection, work.services, work.run)
-        runs.succeed_task(
-            connection, work.run.id, work.step.key, work.services.clock(), dict(result.counts), measures
-        )
+    place, now = (work.run.id, work.step.key), work.services.clock()
+    work.notes.add(
+        lambda connection: runs.succeed_task(connection, *place, now, dict(result.counts), measures)
+    )
 
 
 def standing(work: Work, task: TaskRow) -> Result | None:

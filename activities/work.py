@@ -10,6 +10,7 @@ from uuid import UUID
 
 from activities.contract import Outcome
 from activities.hearing import Hearing
+from activities.notes import Notes
 from activities.services import Services
 from adapters.contract import Adapter, Connector
 from kernel.errors import InternalError, InvalidData, TimedOut
@@ -44,7 +45,8 @@ def tables(sources: Mapping[str, Source]) -> dict[str, Records]:
 @dataclass(frozen=True)
 class Work:
     """A step of a run, or of one of its chunks, with the context so far. `token` is unique to this execution
-    of the activity; `deadline` is when the step has to be over."""
+    of the activity; `deadline` is when the step has to be over. `fresh` tells steps that never began before;
+    `notes` is what is still to be written down."""
 
     services: Services
     run: RunRow
@@ -54,6 +56,8 @@ class Work:
     token: UUID
     deadline: datetime | None = None
     chunk: ChunkRow | None = None
+    fresh: bool = False
+    notes: Notes = field(default_factory=Notes)
     hearing: Hearing = field(default_factory=Hearing)
     slots: list[Slot] = field(default_factory=list)
 

@@ -234,6 +234,12 @@ def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetim
     return connection.execute(table.update().where(mine, startable).values(values)).rowcount == 1
 
 
+def task_begun(task: TaskRow, now: datetime) -> TaskRow:
+    """What `begin_task` makes of a task that can begin."""
+    attempt = task.attempt + (0 if task.state is TaskState.SUSPENDED else 1)
+    return replace(task, state=TaskState.RUNNING, attempt=attempt, started_at=now, failure=None)
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One attempt at a step that failed. `wait_seconds` is how long the next one waits, if there is one.

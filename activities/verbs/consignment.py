@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from activities.claiming import Claiming
 from activities.fates import Fates, settle_known
 from activities.interruption import Interrupted, check_going
-from activities.posting import Batch, Opening
+from activities.posting import Batch
 from activities.services import ENGINE
 from activities.verbs.shipment import Shipment
 from activities.work import Result, Work
@@ -44,14 +44,12 @@ class Undone:
 @dataclass(frozen=True)
 class Consignment:
     """Shipments of one operation under the same parameters, no record in two of them. `started` is the
-    monotonic time from which the time for writing counts; `notes` writes down what else is to be committed
-    before a call leaves."""
+    monotonic time from which the time for writing counts."""
 
     shipments: Sequence[Shipment]
     adapter: Adapter
     operation: Operation
     started: float
-    notes: Opening
 
     def post(self) -> list[Result | Undone]:
         """What each shipment has come to. Raises `Unavailable` and `Interrupted` for all of them."""
@@ -104,11 +102,13 @@ class Consignment:
         if not at_once:
             with self._work.services.database.transaction(ENGINE) as connection:
                 check_going(connection, self._work)
-                self.notes(connection)
+                self._work.notes.write(connection)
             self._settle(self._claiming.claim_all(self._known()))
             with self._work.services.database.transaction(ENGINE) as connection:
                 check_going(connection, self._work)
                 self._note_batches(connection)
+        elif not self._records:
+            self._work.notes.add(self._note_batches)
         for batch in self._batches(at_once):
             if self._is_late():
                 return
@@ -120,8 +120,7 @@ class Consignment:
 
     def _take_up(self, shipment: Shipment) -> bool:
         """Whether the step has begun before with these records; what is settled of them is settled."""
-        chunk = shipment.work.chunk
-        if chunk is not None and chunk.attempt == 1 and chunk.starts == 1:
+        if shipment.work.fresh:
             return False
         claiming = replace(
             self._claiming, work=shipment.work, records=shipment.keyed, digests=shipment.digests
@@ -148,7 +147,7 @@ class Consignment:
 
     def _open(self, connection: Connection) -> None:
         """Claim everything in the transaction that marks it SENT: there is only one batch."""
-        self.notes(connection)
+        self._work.notes.write(connection)
         self._claiming.claim_page(connection, sorted(self._records))
         self._note_batches(connection)
 

@@ -12,7 +12,7 @@ from store import chunk_totals, chunks
 from store.chunks import ChunkRow, Unfinished
 from store.runs import get_task
 from workflows.context import StepOutput
-from workflows.model import Dispatch
+from workflows.model import YIELDING, Dispatch, Step
 from workflows.states import TaskState
 from workflows.tolerance import parse_tolerance
 
@@ -72,11 +72,13 @@ class _Dispatched:
         return Outcome(Next.DISPATCH, pages=pages)
 
     def _finished(self, counts: dict[TaskState, int]) -> Result:
-        inner = [step.key for step in self.part.steps]
+        measuring = {step.key: step for step in self.part.steps if step.kind in YIELDING}
         with self.work.services.database.reading() as connection:
-            measured = chunk_totals.measures(connection, self.work.run.id, inner)
+            found = chunk_totals.measures(connection, self.work.run.id, measuring)
+        measured = {key: _nothing(step) | found.get(key, {}) for key, step in measuring.items()}
         told = {name: counts[state] for name, state in _TOLD.items()}
-        own = {name: {"total": value, "rejected": 0} for name, value in self.planning.measures.items()}
+        read = {name: {"total": value, "rejected": 0} for name, value in self.planning.measures.items()}
+        own = _nothing(self.work.step) | read
         own["records"] = {"total": self.planning.read, "rejected": self.planning.rejected}
         shown = {"records": self.planning.read, "rejected": self.planning.rejected, **told}
         values: dict[str, Any] = {**told, **measured}
@@ -85,6 +87,11 @@ class _Dispatched:
 
 
 _TOLD = {"succeeded": TaskState.SUCCEEDED, "failed": TaskState.FAILED, "skipped": TaskState.SKIPPED}
+
+
+def _nothing(step: Step) -> dict[str, dict[str, Any]]:
+    """Every measure of a step that had no records: expressions may read it all the same."""
+    return {name: {"total": 0, "rejected": 0} for name in ("records", *step.measures)}
 
 
 def _chunks_failed(

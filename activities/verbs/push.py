@@ -3,10 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
 from activities.claiming import batch_digest, source_changed
-from activities.posting import Opening
 from activities.verbs.consignment import Consignment, Undone
 from activities.verbs.shipment import Shipment
 from activities.work import Result, Work
@@ -19,19 +16,15 @@ from workflows.version import canonical_json
 
 def push(work: Work, call: Push) -> Result:
     """Post the records that are not posted yet. `unfinished` when the time of one activity is used up."""
-    outcome = push_together([work], call, _nothing)[0]
+    outcome = push_together([work], call)[0]
     if isinstance(outcome, Undone):
         raise outcome.error
     return outcome
 
 
-def _nothing(_connection: Connection) -> None:
-    return None
-
-
-def push_together(works: Sequence[Work], call: Push, notes: Opening) -> list[Result | Undone]:
-    """The same for the same step of several chunks: what each has come to, in their order. `notes` writes
-    down what else is to be committed before a call leaves.
+def push_together(works: Sequence[Work], call: Push) -> list[Result | Undone]:
+    """The same for the same step of several chunks, which share their notes: what each has come to, in their
+    order.
 
     Records of chunks travel in common batches where the operation judges each record by itself. Raises
     `Unavailable` and `Interrupted` for all of them.
@@ -48,7 +41,7 @@ def push_together(works: Sequence[Work], call: Push, notes: Opening) -> list[Res
             else:
                 shipments.append((index, made))
         for together in _consignments(shipments, operation):
-            consignment = Consignment([one for _, one in together], adapter, operation, started, notes)
+            consignment = Consignment([one for _, one in together], adapter, operation, started)
             outcomes |= zip((index for index, _ in together), consignment.post(), strict=True)
     return [outcomes[index] for index in range(len(works))]
 

@@ -175,7 +175,7 @@ class Lanes:
     def _work(self, lane: Lane, step: Step, number: int) -> Work:
         run, now = self._at.run, self._services.clock()
         deadline = deadline_of(step, lane.task(step, run.id, number), now)
-        fresh = lane.chunk.attempt == 1 and lane.chunk.starts == 1
+        fresh = not lane.tasks
         return Work(
             self._services, run, self._at.workflow, step, lane.context, self._token, deadline, lane.chunk,
             fresh, self._notes,

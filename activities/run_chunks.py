@@ -7,6 +7,7 @@ written together; a chunk that fails or waits leaves the others to go on.
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -59,13 +60,14 @@ class _Chunks:
     positions: Sequence[int]
 
     def run(self) -> ChunksOutcome:
-        begun = self._begun()
+        now = self.services.clock()
+        begun = self._begun(now)
         if isinstance(begun, ChunksOutcome):
             return begun
         try:
             if self.work.dispatch.workflow is not None:
                 return run_nested_chunk(self.services, self.work, self._lane(begun[0], {}))
-            return Lanes(self.services, self.work, self._lanes(begun)).run()
+            return Lanes(self.services, self.work, self._lanes(begun, now)).run()
         except Interrupted as exc:
             self._stop(begun, exc.signal)
             return ChunksOutcome(Then.STOPPED)
@@ -73,9 +75,9 @@ class _Chunks:
             self._forgive(begun)
             raise
 
-    def _begun(self) -> list[ChunkRow] | ChunksOutcome:
+    def _begun(self, now: datetime) -> list[ChunkRow] | ChunksOutcome:
         """Begin the chunks that have not ended, unless the run or the dispatch is to stop."""
-        now, run, step = self.services.clock(), self.work.run, self.work.step
+        run, step = self.work.run, self.work.step
         numbers = [self.page.numbers[position] for position in self.positions]
         with self.services.database.transaction(ENGINE) as connection:
             if runs.signal(connection, run.id, run.execution, now) is not Signal.GO or self._halted(
@@ -121,8 +123,8 @@ class _Chunks:
     def _position(self, chunk: ChunkRow) -> int:
         return self.page.numbers.index(chunk.number)
 
-    def _lanes(self, begun: Sequence[ChunkRow]) -> list[Lane]:
-        again = [chunk.id for chunk in begun if chunk.attempt > 1 or chunk.starts > 1]
+    def _lanes(self, begun: Sequence[ChunkRow], now: datetime) -> list[Lane]:
+        again = [chunk.id for chunk in begun if chunk.attempt > 1 or chunk.started_at != now]
         found = {}
         if again:
             with self.services.database.reading() as connection:

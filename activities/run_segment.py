@@ -102,7 +102,9 @@ class _Segment:
         return instead_of(run, given, self.services.clock()) or Outcome(Next.CONTINUE, self.index)
 
     def _forgive(self) -> None:
-        """Our own services were away; that does not count against the segment."""
+        """Our own services were away, perhaps not the database; that does not count against the segment."""
+        with suppress(Unavailable, Interrupted):
+            self._write_notes()
         with suppress(Unavailable), self.services.database.transaction(ENGINE) as connection:
             executions.forgive_start(connection, self.run_id, self.run_row.execution)
 
@@ -164,6 +166,7 @@ class _Segment:
         following = next((index for index in later if set(segments[index].steps) - bypassed), None)
         if following is None:
             return finish_run(self.services, self.run_row, self.workflow, self.index, self.notes)
+        self._write_notes()
         carries = segments[following - 1].carries
         carried = {key: output for key, output in context.outputs().items() if key in carries}
         self.services.contexts.save(self.services.database, self.run_row, following - 1, carried, ENGINE)

@@ -122,11 +122,14 @@ _ENDING = MappingProxyType(
         TaskState.PENDING: "ends",
         TaskState.RUNNING: "ends",
         TaskState.SUSPENDED: "ends",
+        TaskState.FAILED: "ends",
         TaskState.SUCCEEDED: "stands",
         TaskState.SKIPPED: "skipped",
     }
 )
-_WAITING = MappingProxyType({**_ENDING, TaskState.PENDING: "waits", TaskState.RUNNING: "waits"})
+_WAITING = MappingProxyType(
+    {**_ENDING, TaskState.PENDING: "waits", TaskState.RUNNING: "waits", TaskState.FAILED: "waits"}
+)
 
 _RETRY = Course("The run begins again at its first step", _GOING, repeats_all=True, tries_rejected=True)
 _REPLAY = Course(

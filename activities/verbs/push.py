@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from activities.claiming import batch_digest, source_changed
 from activities.verbs.consignment import Consignment, Undone
@@ -30,7 +31,13 @@ def push_together(works: Sequence[Work], call: Push) -> list[Result | Undone]:
     `Unavailable` and `Interrupted` for all of them.
     """
     started = time.monotonic()
-    with works[0].adapter(call) as adapter:
+    with ExitStack() as inside:
+        try:
+            adapter = inside.enter_context(works[0].adapter(call))
+        except Unavailable:
+            raise
+        except SluiceError as exc:  # no room, or the connector cannot be used: nothing was begun
+            return [Undone(exc) for _ in works]
         operation = operation_of(adapter, call)
         outcomes: dict[int, Result | Undone] = {}
         shipments = []

@@ -227,7 +227,7 @@ def test_a_crash_while_steps_are_bypassed_lets_no_write_past_its_policy(world: W
         replaced(world, name, SMALL_LOG)
         world.finish(run)
         assert world.ledger() == [], (target, survived)
-    assert survived > 5
+    assert survived > 1
     assert world.run(run.id).state is RunState.SUCCEEDED
 
 

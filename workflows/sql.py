@@ -7,43 +7,30 @@ values: DuckDB's messages about values are replaced by their kind.
 
 import json
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import Fault, InvalidData
-from kernel.records import Column, ColumnKind, Records
+from kernel.records import Column, Records
+from kernel.watchdog import Watchdog
 from workflows import rows
+from workflows.prepared import MOST_ROWS, PreparedStatements
+from workflows.sql_columns import UNFIT, as_text, described_columns, duckdb_type, quoted, structure
 from workflows.statement import MAX_CHARACTERS, Statement, adds_up, read_statement, refused
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY_LIMIT = "512MB"
-
-_DUCKDB_TYPES = {
-    ColumnKind.TEXT: "VARCHAR",
-    ColumnKind.INTEGER: "BIGINT",
-    ColumnKind.BOOLEAN: "BOOLEAN",
-    ColumnKind.DATE: "DATE",
-    ColumnKind.TIMESTAMP: "TIMESTAMPTZ",
-    ColumnKind.TIMESTAMP_TEXT: "VARCHAR",
-}
-_COLUMN_TYPES = {
-    "VARCHAR": "text", "BIGINT": "integer", "INTEGER": "integer", "SMALLINT": "integer", "TINYINT": "integer",
-    "HUGEINT": "integer", "UBIGINT": "integer", "UINTEGER": "integer", "USMALLINT": "integer",
-    "UTINYINT": "integer", "UHUGEINT": "integer", "BOOLEAN": "boolean", "DATE": "date",
-    "TIMESTAMP WITH TIME ZONE": "timestamp",
-}  # fmt: skip
-
 LIMIT_SECONDS = 300.0
 """How long one statement may take: well within the time limit of a function."""
+KEPT = 256
+"""Of so many statements an engine remembers what it has found out."""
+
 _OVER_ALL = "FROM measured HAVING true"  # HAVING lets nothing through that is not an aggregate over all rows
-_UNFIT = "The SQL does not fit the records."
 _NAMES_HINT = "Compare the names and types with the columns of the steps that it reads."
-_TYPE_HINT = "Cast it: DECIMAL(18,2) for money, BIGINT for counts, TIMESTAMPTZ for instants, else VARCHAR."
 _SPLIT_HINT = "Split it into several transform steps."
 _CAST_HINT = "Check the casts; TRY_CAST gives NULL instead."
 
@@ -51,15 +38,22 @@ _CAST_HINT = "Check the casts; TRY_CAST gives NULL instead."
 class SqlEngine:
     """Checks and runs SELECT statements over `Records`. One instance serves many threads.
 
-    A statement that takes longer than `limit_seconds` is broken off: a run must not stop silently.
+    A statement that takes longer than `limit_seconds` is broken off: a run must not stop silently. Those that
+    read at most `small` rows are prepared and kept.
     """
 
-    def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
+    def __init__(self, limit_seconds: float = LIMIT_SECONDS, small: int = MOST_ROWS) -> None:
         self._local = threading.local()
-        self._limit_seconds = limit_seconds
+        self._small = small
+        self._watchdog = Watchdog(limit_seconds, "sql watchdog")
+        self._analysed = lru_cache(KEPT)(self._analyse)
+        self._of_nothing = lru_cache(KEPT)(self._measure_nothing)
 
     def analyse(self, sql: str) -> Statement:
         """Parse `sql` and say what it reads and what must not be in it."""
+        return self._analysed(sql)
+
+    def _analyse(self, sql: str) -> Statement:
         if len(sql) > MAX_CHARACTERS:
             said = f"The SQL has {len(sql):,} characters; {MAX_CHARACTERS:,} is the most."
             return refused(Fault("sql_statement", said, hint=_SPLIT_HINT))
@@ -76,17 +70,18 @@ class SqlEngine:
         Raises `InvalidData` with DuckDB's reason when it does not fit them (unknown column, wrong type).
         """
         with self._loaded({name: Records(columns) for name, columns in tables.items()}) as connection:
-            return _columns(_within_duckdb(lambda: connection.execute(f"DESCRIBE {sql}").fetchall()))
+            described = _within_duckdb(lambda: connection.execute(f"DESCRIBE {sql}").fetchall())
+            return described_columns(described)
 
     def run(self, sql: str, tables: Mapping[str, Records]) -> Records:
         """Run `sql` over `tables`; rows come in the order the statement states."""
-        with self._loaded(tables) as connection:
-            watch = threading.Timer(self._limit_seconds, connection.interrupt)
-            watch.start()
-            try:
+        connection = self._connection()
+        with self._watchdog.over(connection.interrupt):
+            found = _at_once(self._local.prepared, sql, tables)
+            if found is not None:
+                return found
+            with self._loaded(tables):
                 return _result(connection, sql)
-            finally:
-                watch.cancel()
 
     def row(self, sql: str, tables: Mapping[str, Records]) -> dict[str, Any]:
         """The one row that `sql` yields; `InvalidData` when it yields none or several."""
@@ -113,6 +108,16 @@ class SqlEngine:
         """Aggregates over `records`, e.g. `{"amount": "sum(amount)"}`; an empty sum is zero."""
         if not expressions:
             return {}
+        if not records.rows:  # as are most of the sets that the records of a write fall into
+            return dict(self._of_nothing(tuple(expressions.items()), records.columns))
+        return self._measured(expressions, records)
+
+    def _measure_nothing(
+        self, expressions: tuple[tuple[str, str], ...], columns: tuple[Column, ...]
+    ) -> dict[str, Any]:
+        return self._measured(dict(expressions), Records(columns))
+
+    def _measured(self, expressions: Mapping[str, str], records: Records) -> dict[str, Any]:
         parts = ", ".join(f'{_zero_if_null(text)} AS "{name}"' for name, text in expressions.items())
         return self.row(f"SELECT {parts} {_OVER_ALL}", {"measured": records})
 
@@ -134,6 +139,7 @@ class SqlEngine:
     def _connection(self) -> "duckdb.DuckDBPyConnection":
         if not hasattr(self._local, "connection"):
             self._local.connection = _open()
+            self._local.prepared = PreparedStatements(self._local.connection, self._small)
         connection: duckdb.DuckDBPyConnection = self._local.connection
         return connection
 
@@ -146,7 +152,7 @@ class SqlEngine:
             yield connection
         finally:
             for name in (*tables, "_result"):
-                connection.execute(f"DROP TABLE IF EXISTS {_quoted(name)}")
+                connection.execute(f"DROP TABLE IF EXISTS {quoted(name)}")
 
 
 def _open() -> "duckdb.DuckDBPyConnection":
@@ -171,70 +177,40 @@ def _zero_if_null(expression: str) -> str:
     return f"coalesce((\n{expression}\n), 0)"  # on a line of its own: a comment at its end swallows nothing
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _at_once(prepared: PreparedStatements, sql: str, tables: Mapping[str, Records]) -> Records | None:
+    """What the statement yields, if it can be prepared. Errors in values are left to the tables to tell."""
+    import duckdb
+
+    try:
+        return prepared.run(sql, tables)
+    except (duckdb.InterruptException, duckdb.OutOfMemoryException) as exc:
+        raise InvalidData(UNFIT, faults=[_engine_fault(exc)]) from exc
+    except (duckdb.Error, ValueError):
+        return None
 
 
 def _load(connection: "duckdb.DuckDBPyConnection", name: str, records: Records) -> None:
-    types = {column.name: _duckdb_type(column) for column in records.columns}
-    columns = ", ".join(f"{_quoted(column)} {kind}" for column, kind in types.items())
-    connection.execute(f"CREATE TEMP TABLE {_quoted(name)} ({columns})")
+    columns = ", ".join(f"{quoted(column.name)} {duckdb_type(column)}" for column in records.columns)
+    connection.execute(f"CREATE TEMP TABLE {quoted(name)} ({columns})")
     if records.rows:
         # Strict: a value that does not fit its column is an error, where `from_json` would make it NULL.
         connection.execute(
-            f"INSERT INTO {_quoted(name)} SELECT unnest(from_json_strict($1, $2), recursive := true)",
-            [rows.to_json(records), json.dumps([types])],
+            f"INSERT INTO {quoted(name)} SELECT unnest(from_json_strict($1, $2), recursive := true)",
+            [rows.to_json(records), structure(records.columns)],
         )
-
-
-def _duckdb_type(column: Column) -> str:
-    if column.kind is ColumnKind.DECIMAL:
-        return f"DECIMAL({column.precision},{column.scale})"
-    return _DUCKDB_TYPES[column.kind]
 
 
 def _result(connection: "duckdb.DuckDBPyConnection", sql: str) -> Records:
     created = f'CREATE TEMP TABLE "_result" AS {sql.strip().rstrip(";")}'
     _within_duckdb(lambda: connection.execute(created))
-    columns = _columns(connection.execute('DESCRIBE "_result"').fetchall())
-    selected = ", ".join(_as_text(column) for column in columns)
+    columns = described_columns(connection.execute('DESCRIBE "_result"').fetchall())
+    selected = ", ".join(map(as_text, columns))
     found = connection.execute(f'SELECT {selected} FROM "_result"').fetchall()  # noqa: S608 - our own names
     try:
         return rows.from_values(columns, found)
     except ValueError as exc:
         said = "A date or time lies outside the years 1 to 9999."
-        raise InvalidData(_UNFIT, faults=[Fault("sql_value", said, hint=_CAST_HINT)]) from exc
-
-
-def _as_text(column: Column) -> str:
-    """Dates and instants come out as text: DuckDB's own conversion makes the last day of 9999 of `infinity`,
-    and for instants it would need a time zone package."""
-    name = _quoted(column.name)
-    if column.kind is ColumnKind.TIMESTAMP:
-        return f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%f+00:00')"
-    return f"CAST({name} AS VARCHAR)" if column.kind is ColumnKind.DATE else name
-
-
-def _columns(described: list[tuple[Any, ...]]) -> tuple[Column, ...]:
-    columns = tuple(_column(name, kind) for name, kind, *_ in described)
-    counts = Counter(column.name.lower() for column in columns)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        hint = "Name each column, with AS where needed."
-        faults = [Fault("sql_columns", f"Several columns are called {name!r}.", hint=hint) for name in twice]
-        raise InvalidData(_UNFIT, faults=faults)
-    return columns
-
-
-def _column(name: str, kind: str) -> Column:
-    if kind.startswith("DECIMAL"):
-        return Column.parse(name, kind.lower())
-    if kind == '"NULL"':
-        return Column(name, ColumnKind.TEXT)
-    if kind not in _COLUMN_TYPES:
-        said = f"The column {name!r} is of type {kind}, which records do not have."
-        raise InvalidData(_UNFIT, faults=[Fault("sql_type", said, field=name, hint=_TYPE_HINT)])
-    return Column.parse(name, _COLUMN_TYPES[kind])
+        raise InvalidData(UNFIT, faults=[Fault("sql_value", said, hint=_CAST_HINT)]) from exc
 
 
 def _within_duckdb[T](call: Callable[[], T]) -> T:
@@ -244,7 +220,7 @@ def _within_duckdb[T](call: Callable[[], T]) -> T:
     try:
         return call()
     except duckdb.Error as exc:
-        raise InvalidData(_UNFIT, faults=[_engine_fault(exc)]) from exc
+        raise InvalidData(UNFIT, faults=[_engine_fault(exc)]) from exc
 
 
 def _engine_fault(exc: Exception) -> Fault:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Context, Decimal
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kernel.errors import InvalidData
 from kernel.records import Column, ColumnKind, Record, Records, parse_columns
 from tests.unit.workflows.catalogue import ENGINE
+from workflows.prepared import MOST_ROWS
 from workflows.sql import SqlEngine
 
 CANARY = "canary-4711"
@@ -420,10 +421,40 @@ def test_an_error_in_one_thread_leaves_the_other_alone() -> None:
     side_by_side(work)
 
 
-def test_a_statement_that_takes_too_long_is_broken_off_and_the_engine_goes_on() -> None:
-    engine = SqlEngine(limit_seconds=0.2)
-    endless = "SELECT count(*) AS n FROM range(100000000) a, range(100000000) b"
-    with pytest.raises(InvalidData) as raised:
-        engine.run(endless, {})
-    assert [fault.code for fault in raised.value.faults] == ["sql_time"]
-    assert engine.run("SELECT 1 AS n", {}).rows == [{"n": 1}]
+ENDLESS = "SELECT count(*) AS n FROM range(100000000) a, range(100000000) b"
+
+
+@pytest.mark.parametrize("small", [MOST_ROWS, -1], ids=["prepared", "over tables"])
+def test_a_statement_that_takes_too_long_is_broken_off_and_the_engine_goes_on(small: int) -> None:
+    engine = SqlEngine(limit_seconds=0.2, small=small)
+    for _ in range(2):
+        with pytest.raises(InvalidData) as raised:
+            engine.run(ENDLESS, {})
+        assert [fault.code for fault in raised.value.faults] == ["sql_time"]
+        for number in range(50):
+            assert engine.run(f"SELECT {number} AS n", {}).rows == [{"n": number}]
+
+
+def test_only_the_statement_that_takes_too_long_is_broken_off() -> None:
+    engine, late = SqlEngine(limit_seconds=0.5), Event()
+
+    def work(thread: int) -> None:
+        if thread:
+            with pytest.raises(InvalidData, match="takes too long"):
+                engine.run(ENDLESS, {})
+            late.set()
+        while not late.is_set():
+            assert engine.measure({"n": "sum(n)"}, numbered(10)) == {"n": 45}
+
+    side_by_side(work)
+
+
+def test_what_is_known_of_nothing_is_nobodys_to_change() -> None:
+    empty = numbered(0)
+    for _ in range(2):
+        found = ENGINE.measure({"total": "sum(n)", "lines": "count(*) + 1"}, empty)
+        assert found == {"total": 0, "lines": 1}
+        found["total"] = 99
+    assert ENGINE.measure({"total": "sum(n)"}, Records(parse_columns({"n": "decimal(9,2)"}))) == {"total": 0}
+    with pytest.raises(InvalidData):
+        ENGINE.measure({"total": "sum(m)"}, empty)

@@ -1,6 +1,7 @@
 """What takes too long is interrupted, and nothing else."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,16 +11,18 @@ from tests.support.eventually import eventually
 
 
 def test_what_is_overdue_is_interrupted_until_it_ends() -> None:
-    watchdog, enough = Watchdog(0.05), threading.Event()
-    calls: list[int] = []
+    watchdog, enough = Watchdog(0.2), threading.Event()
+    calls: list[float] = []
 
     def interrupt() -> None:
-        calls.append(len(calls))
+        calls.append(time.monotonic())
         if len(calls) == 3:
             enough.set()
 
+    started = time.monotonic()
     with watchdog.over(interrupt):
         assert enough.wait(timeout=10)
+    assert calls[0] >= started + 0.2
     told, late = len(calls), threading.Event()
     with watchdog.over(late.set):
         assert late.wait(timeout=10)

@@ -49,14 +49,19 @@ def begin_tasks(connection: Connection, place: StepPlace, chunk_ids: Sequence[UU
     connection.execute(_BEGIN, {**vars(place), "ids": ids, "chunks": list(chunk_ids), "now": now})
 
 
+# What is only waited for again and again is one attempt, as `store.runs.record_attempt` has it.
 _END = text(
     "UPDATE sluice.task_run SET state = given.state, finished_at = :now,"
     " counts = coalesce(given.counts::jsonb, task_run.counts),"
     " measures = coalesce(given.measures::jsonb, task_run.measures),"
     " failure = given.failure::jsonb, batch_digest = coalesce(given.digest, task_run.batch_digest),"
-    " attempts = task_run.attempts || coalesce(given.failed::jsonb, '[]'),"
-    " attempt = task_run.attempt"
-    " + CASE WHEN given.failed IS NOT NULL AND given.state = 'RUNNING' THEN 1 ELSE 0 END"
+    " attempts = CASE WHEN given.failed::jsonb -> 'counted' = 'false' AND task_run.attempts -> -1 @>"
+    " jsonb_build_object('counted', false, 'code', given.failed::jsonb -> 'code', 'execution',"
+    " given.failed::jsonb -> 'execution') THEN jsonb_set(task_run.attempts, '{-1}', given.failed::jsonb ||"
+    " jsonb_build_object('times', (task_run.attempts -> -1 ->> 'times')::int + 1))"
+    " ELSE task_run.attempts || coalesce(given.failed::jsonb, '[]') END,"
+    " attempt = task_run.attempt + CASE WHEN given.failed::jsonb -> 'counted' = 'true'"
+    " AND given.state = 'RUNNING' THEN 1 ELSE 0 END"
     " FROM unnest(:chunks, :states, :counts, :measures, :failures, :digests, :failed)"
     " AS given(chunk_id, state, counts, measures, failure, digest, failed)"
     " WHERE task_run.run_id = :run_id AND task_run.chunk_id = given.chunk_id AND step_key = :step_key"
@@ -95,7 +100,7 @@ def end_tasks(connection: Connection, place: StepPlace, ends: Sequence[TaskEnd],
             "measures": [_json(end.measures) for end in ends],
             "failures": [_json(end.failure) for end in ends],
             "digests": [end.batch_digest for end in ends],
-            "failed": [None if end.attempt is None else _json([end.attempt.to_dict()]) for end in ends],
+            "failed": [None if end.attempt is None else _json(end.attempt.to_dict()) for end in ends],
         },
     )
 

@@ -233,6 +233,8 @@ Dispatch.model_rebuild()  # `Step` is known now
 
 STEP_VERBS = (Verb.FETCH, Verb.LOOKUP, Verb.TRANSFORM, Verb.LOGIC_GATE, Verb.GOVERN, Verb.PUSH)
 STEP_KINDS = (*STEP_VERBS, "dispatch", "run")
+YIELDING = (Verb.FETCH, Verb.LOOKUP, Verb.TRANSFORM)
+"""Kinds of steps whose records later steps can read; they measure `records` and whatever they declare."""
 
 
 class Child(NamedTuple):

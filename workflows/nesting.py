@@ -14,13 +14,12 @@ from workflows.catalogue import Catalogue, VersionInfo
 from workflows.document import Pointer, nearest
 from workflows.expressions import fill, template_expressions
 from workflows.inputs import INPUT_HINTS, is_of_type
-from workflows.model import Child, Dispatch, Input, NestedRun, Workflow
+from workflows.model import YIELDING, Child, Dispatch, Input, NestedRun, Workflow
 from workflows.samples import SOME_NUMBER, SomeNumber
 from workflows.scope import Scope
 
 MAX_LEVELS = 8
 """How many workflows a chain may have in all, the outermost included."""
-_TABLE_KINDS = ("fetch", "lookup", "transform", "dispatch")
 
 
 class _Refused(Exception):
@@ -159,7 +158,7 @@ def measured_by(child: Workflow) -> dict[str, dict[str, Any]]:
     return {
         step.key: {"records": 1, **dict.fromkeys(step.measures, SOME_NUMBER)}
         for step in child.steps
-        if step.kind in _TABLE_KINDS
+        if step.kind in (*YIELDING, "dispatch")
     }
 
 

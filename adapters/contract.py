@@ -1,15 +1,17 @@
 """What an adapter is: the only thing the engine knows about a connected system.
 
-An adapter is built by `adapters.registry` from a connector, a credential provider and an environment; it is
-used by one activity at a time and closed at the end. Its class describes its operations without any I/O, so
-that workflows can be validated before anything runs. All errors that leave an adapter are
-`kernel.errors.ExternalError`s; whether something may be tried again is decided here and nowhere else.
+An adapter is built by `adapters.registry` from a connector, a credential provider and an environment. It is
+used by one activity at a time, kept for the next for some minutes, and closed at the end. Its class describes
+its operations without any I/O, so that workflows can be validated before anything runs. All errors that leave
+an adapter are `kernel.errors.ExternalError`s; whether something may be tried again is decided here and nowhere
+else.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -154,6 +156,11 @@ class Adapter(ABC):
         """The credential names that a connector with these settings, valid or not, must map."""
         # A managed identity signs in by itself: nothing is in the vault.
         return () if settings.get("identity") == "managed" else cls.secret_names
+
+    @cached_property
+    def operations(self) -> Mapping[str, Operation]:
+        """The operations of this connector, by name; raises as `catalogue` does."""
+        return self.catalogue(self.connector.settings)
 
     def fetch(self, operation: str, parameters: Mapping[str, Any]) -> Iterator[Records]:
         """Pages of records, lazily, in a stable order."""

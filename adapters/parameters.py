@@ -45,10 +45,11 @@ def declared_parameters(operation: str, columns: tuple[Column, ...]) -> type[Dec
 
 
 def typed_parameters(
-    operation: str, columns: tuple[Column, ...], given: Mapping[str, Any], *, what: str
+    model: type[Parameters], columns: tuple[Column, ...], given: Mapping[str, Any], *, what: str
 ) -> dict[str, Value]:
-    """The parameters as their declared types hold them. Raises `InvalidRequest` with all faults."""
-    parsed = validated(declared_parameters(operation, columns), given, what=what)
+    """The parameters as their declared types hold them; `model` is what `declared_parameters` made of the
+    columns. Raises `InvalidRequest` with all faults."""
+    parsed = validated(model, given, what=what)
     values: dict[str, Value] = {}
     faults = []
     for column in columns:

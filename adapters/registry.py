@@ -7,6 +7,7 @@ Adapters see the settings of their system type only, not those that any connecto
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -73,19 +74,22 @@ def describe(connector: Connector) -> Mapping[str, Operation]:
     mapped.
     """
     kind, settled = _resolve(connector)
-    _refuse(connector, _faults(kind, connector, settled))
-    return kind.catalogue(settled.settings)
+    read = cache(lambda: kind.catalogue(settled.settings))
+    _refuse(connector, _faults(kind, connector, settled, read))
+    return read()
 
 
 def get_adapter(connector: Connector, environment: str, credentials: CredentialProvider) -> Adapter:
-    """A new adapter for one activity; close it afterwards. It connects when first used.
+    """A new adapter; close it afterwards. It connects when first used.
 
     Raises `InvalidRequest` as `describe` does, and for a connector of another environment than this
     deployment's.
     """
     kind, settled = _resolve(connector)
-    _refuse(connector, [*_faults(kind, connector, settled), *_environment_faults(settled, environment)])
-    return kind(settled, credentials)
+    adapter = kind(settled, credentials)
+    faults = _faults(kind, connector, settled, lambda: adapter.operations)
+    _refuse(connector, [*faults, *_environment_faults(settled, environment)])
+    return adapter
 
 
 def _refuse(connector: Connector, faults: Sequence[Fault]) -> None:
@@ -93,10 +97,13 @@ def _refuse(connector: Connector, faults: Sequence[Fault]) -> None:
         raise refused(f"connector {connector.key!r}", faults)
 
 
-def _faults(kind: type[Adapter], connector: Connector, settled: Connector) -> list[Fault]:
+def _faults(
+    kind: type[Adapter], connector: Connector, settled: Connector, read: Callable[[], object]
+) -> list[Fault]:
+    """What is wrong with the connector; `read` reads its catalogue."""
     return [
         *_settings_faults(lambda: connector.common_settings),
-        *_settings_faults(lambda: kind.catalogue(settled.settings)),
+        *_settings_faults(read),
         *_secret_faults(kind, settled),
     ]
 

@@ -36,5 +36,5 @@ def lookup(work: Work, call: Lookup) -> Result:
 
 
 def _columns(work: Work, call: Call, adapter: Adapter) -> tuple[Column, ...]:
-    operation = adapter.catalogue(adapter.connector.settings)[call.operation]
+    operation = adapter.operations[call.operation]
     return operation.columns(operation.parameters.model_validate(work.parameters(call))) or ()

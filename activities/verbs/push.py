@@ -67,7 +67,7 @@ def check_posted(work: Work, call: Push, task: TaskRow) -> None:
 
 def operation_of(adapter: Adapter, call: Push) -> Operation:
     """The operation that the call names."""
-    return adapter.catalogue(adapter.connector.settings)[call.operation]
+    return adapter.operations[call.operation]
 
 
 def _shipment(work: Work, call: Push, operation: Operation) -> Shipment | Undone:

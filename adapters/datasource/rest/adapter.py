@@ -114,7 +114,7 @@ class RestAdapter(Adapter):
     def _parameters(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Value]:
         declared = parse_columns(self._settings.operations[operation].parameters)
         what = f"parameters of operation {operation!r} of connector {self.connector.key!r}"
-        return typed_parameters(operation, declared, parameters, what=what)
+        return typed_parameters(self.operations[operation].parameters, declared, parameters, what=what)
 
     def _refuse_production(self) -> None:
         if self.connector.environment == SANDBOX and self._settings.is_production_host:

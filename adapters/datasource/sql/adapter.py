@@ -103,7 +103,7 @@ class SqlAdapter(Adapter):
         spec = self._settings.operations[operation]
         declared = parse_columns({} if isinstance(spec, PushSpec) else spec.parameters)
         what = f"parameters of operation {operation!r} of connector {self.connector.key!r}"
-        return typed_parameters(operation, declared, parameters, what=what)
+        return typed_parameters(self.operations[operation].parameters, declared, parameters, what=what)
 
     def _refuse_production(self) -> None:
         if self.connector.environment == SANDBOX and self._settings.is_production_host:

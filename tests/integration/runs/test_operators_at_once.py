@@ -160,9 +160,10 @@ class Recording:
     fault: BaseException | None
     after: bool
 
-    def catalogue(self, given: Any) -> dict[str, Operation]:
+    @property
+    def operations(self) -> dict[str, Operation]:
         """One record a batch."""
-        found = self.inner.catalogue(given)
+        found = self.inner.operations
         return {
             name: replace(one, idempotency=Idempotency.LOOKUP, batch_size=1) for name, one in found.items()
         }

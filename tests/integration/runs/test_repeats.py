@@ -35,11 +35,12 @@ class Hooked:
         self.before_fetch()
         return self.inner.fetch(operation, parameters)
 
-    def catalogue(self, settings: Mapping[str, Any]) -> Mapping[str, Operation]:
+    @property
+    def operations(self) -> Mapping[str, Operation]:
         """The real operations, as idempotent as the test says."""
         return {
             name: replace(operation, idempotency=self.idempotency, batch_size=self.batch_size)
-            for name, operation in self.inner.catalogue(settings).items()
+            for name, operation in self.inner.operations.items()
         }
 
     def push(

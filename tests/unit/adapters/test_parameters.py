@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from adapters.parameters import typed_parameters
+from adapters.parameters import declared_parameters, typed_parameters
 from kernel.errors import InvalidRequest
 from kernel.records import parse_columns
 
 
 def values(types: dict[str, str], given: dict[str, Any]) -> dict[str, Any]:
-    return typed_parameters("o", parse_columns(types), given, what="parameters")
+    columns = parse_columns(types)
+    return typed_parameters(declared_parameters("o", columns), columns, given, what="parameters")
 
 
 def test_parameters_are_typed() -> None:

@@ -85,6 +85,14 @@ def test_describe_needs_no_vault_and_lists_operations() -> None:
     assert list(describe(INBOX)) == ["records"]
 
 
+def test_an_adapter_has_the_operations_that_its_class_describes() -> None:
+    for connector in (ERP, INBOX, Connector("api", "rest", REST)):
+        adapter = get_adapter(connector, "sandbox", VAULT)
+        assert list(adapter.operations) == list(describe(connector))
+        assert adapter.operations is adapter.operations
+        adapter.close()
+
+
 def test_all_faults_of_a_connector_come_together() -> None:
     wrong = Connector("erp", "sql", {**SQL, "port": 0, "sslmode": "maybe"}, {"token": "t"}, "production")
     assert list(faults(wrong)) == [

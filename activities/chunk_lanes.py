@@ -23,6 +23,7 @@ from store import chunk_tasks, chunks
 from store.chunk_pages import ChunkPage
 from store.chunk_tasks import StepPlace, TaskEnd
 from store.chunks import ChunkEnd, ChunkRow
+from store.gates import Slot
 from store.runs import TaskRow
 from workflows.context import PipelineContext, StepOutput
 from workflows.model import Step
@@ -74,6 +75,8 @@ class Lanes:
         self._at = work
         self._lanes = lanes
         self._notes = Notes()
+        self._hearing = Hearing()
+        self._slots: list[Slot] = []
         self._token = new_id()
         self._random = random.Random(self._token.int)  # noqa: S311 - spreads waits, nothing secret
 
@@ -178,7 +181,7 @@ class Lanes:
         fresh = not lane.tasks
         return Work(
             self._services, run, self._at.workflow, step, lane.context, self._token, deadline, lane.chunk,
-            fresh, self._notes,
+            fresh, self._notes, self._hearing, self._slots,
         )  # fmt: skip
 
     def _commit(self) -> None:

@@ -46,7 +46,8 @@ def tables(sources: Mapping[str, Source]) -> dict[str, Records]:
 class Work:
     """A step of a run, or of one of its chunks, with the context so far. `token` is unique to this execution
     of the activity; `deadline` is when the step has to be over. `fresh` tells steps that never began before;
-    `notes` is what is still to be written down."""
+    `notes` is what is still to be written down, `slots` are the places in gates that are to be kept. Chunks
+    that go together share both."""
 
     services: Services
     run: RunRow
@@ -137,21 +138,21 @@ class Work:
 
     @contextmanager
     def adapter(self, call: Call) -> Iterator[Adapter]:
-        """The adapter of the call's connector, closed at the end. What it says is cleaned; see `hearing`.
+        """An adapter of the call's connector, for this use alone. What it says is cleaned; see `hearing`.
         Raises `Busy` when as many steps work with the connector as it allows."""
         with self.services.database.reading() as connection:
             row = get_connector(connection, call.connector)
         connector = Connector(row.key, row.system, row.settings, row.secrets, self.services.environment)
         limit = connector.common_settings.concurrency
-        with self.services.gates.enter(row.key, self.services.environment, limit) as slot:
-            adapter = self.services.adapter(connector)
+        with (
+            self.services.gates.enter(row.key, self.services.environment, limit) as slot,
+            self.services.adapters.lend(connector, self.hearing) as adapter,
+        ):
             self.slots.append(slot)
             try:
-                with self.hearing.of(adapter):
-                    yield adapter
+                yield adapter
             finally:
                 self.slots.remove(slot)
-                adapter.close()
 
 
 @dataclass(frozen=True)

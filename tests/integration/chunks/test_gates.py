@@ -1,17 +1,23 @@
 """Chunks that wait: for room at their connector as long as it takes, for others as often as they may."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from adapters.contract import Operation
 from kernel.errors import SystemUnavailable
 from kernel.secrets import Secret
 from localhost.services.stack import Endpoints
+from store.gates import Gates
 from store.slots import SlotTable
 from tests.integration.chunks.desk import definition, desk, set_up, states
 from tests.integration.chunks.test_dispatch import TEN
-from tests.integration.runs.test_repeats import hooked, raising
+from tests.integration.runs.test_repeats import Hooked, hooked, raising
+from tests.support.eventually import eventually
 from tests.support.world import SteppingClock, World, drive
 
 WINDOW = "window"
@@ -72,3 +78,30 @@ def test_chunks_fail_after_as_many_attempts_as_they_have(orders: World, batch: i
     drive(hooked(orders, before_push=raising(*[DOWN] * 100)), run.id)
     assert states(orders, run) == {"FAILED": 10}
     assert attempts(orders) == {(2, ("system_unavailable", 1), ("system_unavailable", 1))}
+
+
+class Atomic(Hooked):
+    """Each chunk's records are a batch of their own."""
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """The real operations, which accept a batch as a whole."""
+        return {name: replace(one, atomic=True) for name, one in super().operations.items()}
+
+
+def test_a_place_is_kept_from_chunk_to_chunk(orders: World, stack: Endpoints) -> None:
+    orders.publish(definition(POSTED, dispatch="      batch: 5"))
+    run, storage, seen = orders.start("post-orders"), Secret(stack.storage_connection_string), list[bool]()
+
+    def is_over() -> bool:
+        look = SlotTable(storage).look(f"sandbox:{WINDOW}")
+        return look.at is not None and all(row.is_over(look.at) for row in look.rows)
+
+    def slow() -> None:
+        seen.append(is_over())
+        if len(seen) < 3:
+            eventually(is_over, what="the lease is over")
+
+    services = orders.with_adapter(lambda inner: Atomic(inner, after_push=slow))  # type: ignore[return-value,arg-type]
+    drive(replace(services, gates=Gates(storage, timedelta(seconds=1))), run.id)
+    assert (states(orders, run), seen) == ({"SUCCEEDED": 10}, [False] * 10)

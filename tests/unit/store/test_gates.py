@@ -1,5 +1,8 @@
 """Which slots of a gate may be taken, however many look at it at once and whatever the limit was before."""
 
+import subprocess
+import sys
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,3 +46,16 @@ def test_nobody_comes_in_above_the_limit_whatever_others_saw_and_did(
 @given(st.sets(st.integers(0, 9)), st.integers(1, 6))
 def test_as_many_are_let_in_as_there_is_room_for(held: set[int], limit: int) -> None:
     assert len(open_slots(held, limit)) == max(0, limit - len(held))
+
+
+def test_the_tables_library_is_not_imported_before_it_is_used() -> None:
+    program = (
+        "import sys\n"
+        "from kernel.secrets import Secret\n"
+        "from store.gates import Gates\n"
+        "with Gates(Secret('')).enter('erp', 'sandbox', None) as slot:\n"
+        "    slot.keep()\n"
+        "print('azure' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

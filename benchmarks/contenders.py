@@ -59,5 +59,5 @@ CONTENDERS: Sequence[Contender] = (
     Contender("dbos", "DBOS, direct", _DBOS),
     Contender("dbos-queue", "DBOS, queue", _DBOS, "queue", frozenset({SINGLE, FAN_OUT})),
     Contender("arq", "ARQ, state rows by hand", _ARQ),
-    Contender("prefect", "Prefect", _PREFECT, share=0.1, fan_out_limit=1000, extension="pg_trgm"),
+    Contender("prefect", "Prefect", _PREFECT, share=0.05, fan_out_limit=1000, extension="pg_trgm"),
 )

@@ -68,7 +68,7 @@ def _contenders(text: str) -> list[Contender]:
     unknown = [name for name in text.split(",") if name not in known]
     if unknown:
         raise argparse.ArgumentTypeError(f"there is no {unknown[0]!r}; there are {', '.join(known)}")
-    return [known[name] for name in text.split(",")]
+    return [each for each in CONTENDERS if each.name in text.split(",")]
 
 
 def _works(text: str) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Composition root: settings, services, blueprints."""
 
+import atexit
 import base64
 import os
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 import azure.durable_functions as df
 import azure.functions as func
 
+from activities.adapter_pool import AdapterPool
 from activities.blueprint import activity_blueprint
 from activities.services import Services
 from adapters.contract import Connector, Operation
@@ -60,10 +62,11 @@ def _services(
     settings: Settings, database: Database, blobs: Blobs, envelope: Envelope, engine: SqlEngine
 ) -> Services:
     vault = FileVault(settings.secrets_file)
-    adapter = partial(get_adapter, environment=settings.environment, credentials=vault)
+    adapters = AdapterPool(partial(get_adapter, environment=settings.environment, credentials=vault))
+    atexit.register(adapters.close)
     contexts = ContextStore(blobs, envelope)
     return Services(
-        database, blobs, contexts, envelope, engine, adapter, utc_now, settings.environment,
+        database, blobs, contexts, envelope, engine, adapters, utc_now, settings.environment,
         Gates(settings.storage_connection, settings.gate_lease), max_recoveries=settings.max_recoveries,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from activities.at_work import AtWork
 from activities.contract import ChunksOutcome, Then
 from activities.finishing import failure_of
+from activities.hearing import Hearing
 from activities.interruption import check_going
 from activities.notes import Notes
 from activities.services import ENGINE, Services

@@ -1,11 +1,10 @@
 """What activities work with; the composition root builds it once per process."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from activities.adapter_pool import AdapterPool
 from activities.at_work import RunsAtWork
 from activities.definitions import Definitions
-from adapters.contract import Adapter, Connector
 from kernel.clock import Clock
 from store.blobs import Blobs
 from store.contexts import ContextStore
@@ -28,7 +27,7 @@ class Services:
     contexts: ContextStore
     envelope: Envelope
     engine: SqlEngine
-    adapter: Callable[[Connector], Adapter]
+    adapters: AdapterPool
     clock: Clock
     environment: str
     gates: Gates

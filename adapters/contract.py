@@ -2,9 +2,9 @@
 
 An adapter is built by `adapters.registry` from a connector, a credential provider and an environment. It is
 used by one activity at a time, kept for the next for some minutes, and closed at the end. Its class describes
-its operations without any I/O, so that workflows can be validated before anything runs. All errors that leave
-an adapter are `kernel.errors.ExternalError`s; whether something may be tried again is decided here and nowhere
-else.
+its operations without any I/O, so that workflows can be validated before anything runs. All errors that
+leave an adapter are `kernel.errors.ExternalError`s; whether something may be tried again is decided here and
+nowhere else.
 """
 
 from abc import ABC, abstractmethod

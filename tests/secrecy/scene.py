@@ -14,6 +14,7 @@ from uuid import UUID
 import httpx2
 import psycopg
 
+from activities.adapter_pool import AdapterPool
 from adapters.contract import Adapter, Connector
 from adapters.registry import get_adapter
 from localhost.host.hub_database import SETTING
@@ -232,10 +233,11 @@ class Scene:
         for number, how in enumerate(How):
             for definition in ("good", "strict"):
                 run = self.world.start(definition, file=self.upload([(f"C{number}{definition}", *FINE[1:])]))
-                drive(replace(self.world.services, adapter=partial(_careless, make, how)), run.id)
+                adapters = AdapterPool(partial(_careless, make, how), most=0)
+                drive(replace(self.world.services, adapters=adapters), run.id)
                 self.runs[f"careless {how} {definition}"] = self.call("GET", f"runs/{run.id}")
         halfway = self.world.start("good", file=self.upload([("P10", *FINE[1:])]))
-        one_segment(replace(self.world.services, adapter=make), halfway.id)
+        one_segment(replace(self.world.services, adapters=AdapterPool(make, most=0)), halfway.id)
         self.runs["halfway"] = self.call("GET", f"runs/{halfway.id}")  # its context is there to be searched
         poison = self.world.start("good", file=self.upload([FINE]))
         self._owner("UPDATE sluice.workflow_run SET starts = 99 WHERE id = %s", poison.id)

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import psycopg
 from sqlalchemy import select
 
+from activities.adapter_pool import AdapterPool
 from activities.contract import Next, Outcome, SegmentInput
 from activities.run_segment import run_segment
 from activities.services import Services
@@ -158,9 +159,9 @@ class World:
         return dict(cast(Counted, self.deployment.metrics).counts)
 
     def with_adapter(self, wrap: Callable[[Adapter], Adapter]) -> Services:
-        """Services whose adapters are wrapped, to make a real system misbehave."""
-        make = self.services.adapter
-        return replace(self.services, adapter=lambda connector: wrap(make(connector)))
+        """Services whose adapters are wrapped, to make a real system misbehave. None is kept."""
+        make = self.services.adapters.make
+        return replace(self.services, adapters=AdapterPool(lambda connector: wrap(make(connector)), most=0))
 
 
 def work_log(rows: Sequence[Sequence[str]]) -> bytes:
@@ -219,6 +220,7 @@ def closing(world: World) -> Any:
     try:
         yield world
     finally:
+        world.services.adapters.close()
         world.deployment.database.close()
 
 
@@ -229,10 +231,10 @@ def make_world(app_url: str, owner_url: str, erp_url: str, storage: str) -> Worl
     address = psycopg.conninfo.conninfo_to_dict(erp_url)
     vault = Vault({"erp-password": str(address["password"]), "files-connection": storage})
     envelope = Envelope(b"k" * 32)
-    adapter = partial(get_adapter, environment="sandbox", credentials=vault)
+    adapters = AdapterPool(partial(get_adapter, environment="sandbox", credentials=vault))
     clock = SteppingClock()
     services = Services(
-        database, blobs, ContextStore(blobs, envelope), envelope, engine, adapter, clock, "sandbox",
+        database, blobs, ContextStore(blobs, envelope), envelope, engine, adapters, clock, "sandbox",
         Gates(Secret(storage)),
     )  # fmt: skip
     deployment = Deployment(

@@ -1,30 +1,36 @@
 """The unit of work: short transactions that say who acts."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kernel.errors import Unavailable
 from kernel.secrets import Secret
 from store import audit
 
+AUTOMATIC = "sluice"
+"""The actor of automatic changes: what sessions start with, so that it need not be said each time."""
+_TRUSTED_SECONDS = 5.0
+"""A connection that was used so recently is not asked whether it still is one."""
+_ACT = text("SELECT set_config('sluice.actor', :actor, true)")
+
 
 class Database:
-    """The application's connection pool. Small on purpose: instances x processes x pool meet one server."""
+    """The application's connection pools: one for transactions, one for reading. Small on purpose: instances
+    x processes x pools meet one server."""
 
     def __init__(self, url: Secret, pool_size: int = 4, wait_seconds: float = 30) -> None:
-        self._engine: Engine = create_engine(
-            url.reveal(),
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_timeout=wait_seconds,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={"connect_timeout": 5, "application_name": "sluice"},
-        )
+        options = f"-c sluice.actor={AUTOMATIC}"
+        self._engine = _engine(url, pool_size, wait_seconds, options)
+        reading = f"{options} -c default_transaction_read_only=on"
+        self._reader = _engine(url, pool_size, wait_seconds, reading)
+        self._statements = self._reader.execution_options(isolation_level="AUTOCOMMIT")
+        self._frozen = self._reader.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def transaction(self, actor: str) -> Iterator[Connection]:
@@ -34,21 +40,22 @@ class Database:
         example), and when all connections stay taken: whatever the caller does may be done again.
         """
         with self._mapped(), self._engine.begin() as connection:
-            connection.execute(text("SELECT set_config('sluice.actor', :actor, true)"), {"actor": actor})
+            if actor != AUTOMATIC:
+                connection.execute(_ACT, {"actor": actor})
             with audit.recording(connection):
                 yield connection
 
     @contextmanager
     def reading(self, *, frozen: bool = False) -> Iterator[Connection]:
-        """A read-only transaction; raises as `transaction` does. `frozen` sees nothing committed later."""
-        level = "REPEATABLE READ" if frozen else "READ COMMITTED"
-        with self._mapped(), self._engine.connect() as connection:
-            connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {level} READ ONLY"))
+        """Only reading; raises as `transaction` does. `frozen` sees nothing committed later, otherwise every
+        statement sees what is committed when it begins."""
+        with self._mapped(), (self._frozen if frozen else self._statements).connect() as connection:
             yield connection
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        self._reader.dispose()
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -67,3 +74,33 @@ class Database:
             f"The database at {where} does not answer; check the server and the setting DATABASE_URL.",
             retry_after=5,
         )
+
+
+def _engine(url: Secret, pool_size: int, wait_seconds: float, options: str) -> Engine:
+    engine = create_engine(
+        url.reveal(),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=wait_seconds,
+        hide_parameters=True,
+        connect_args={"connect_timeout": 5, "application_name": "sluice", "options": options},
+    )
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _check_alive)
+    return engine
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _check_alive(connection: Any, record: Any, _proxy: Any) -> None:
+    """Ask connections that have idled whether they still are ones; the pool replaces those that are not."""
+    if time.monotonic() - record.info.get("used_at", time.monotonic()) < _TRUSTED_SECONDS:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except Exception as exc:
+        raise DisconnectionError from exc

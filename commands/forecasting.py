@@ -17,7 +17,6 @@ from adapters.contract import Idempotency
 from commands.deployment import Deployment, StoredCatalogue
 from commands.operating import permitted
 from kernel.errors import Conflict
-from kernel.verbs import SideEffect, Verb
 from store.forecasts import Known, known_of
 from store.runs import RunRow, TaskRow
 from workflows.actions import Action, Effect
@@ -179,10 +178,10 @@ class _Step:
         return StepForecast(task.step_key, task.verb, task.state, will, counts, self._is_known(will, counts))
 
     def _will(self) -> str:
-        verb, said = Verb(self.task.verb), self.course.will[self.task.state]
-        if said == "goes_on" and verb.side_effect is not SideEffect.WRITE:
+        step, said = self.workflow.step(self.task.step_key), self.course.will[self.task.state]
+        if said == "goes_on" and not step.writes:
             return "repeats"
-        if said == "repeats" and (verb is Verb.LOGIC_GATE or verb.side_effect is SideEffect.WRITE):
+        if said == "repeats" and (step.logic_gate or step.writes):
             return "stands"
         return "stands" if said == "repeats" and not self._is_repeated() else said
 

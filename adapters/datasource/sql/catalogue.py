@@ -59,7 +59,6 @@ def _operation(name: str, spec: OperationSpec, timeout: float) -> Operation:
             columns=_always(columns),
             idempotency=Idempotency.NATIVE,
             batch_size=PUSH_BATCH_SIZE,
-            atomic=True,
             settles_seconds=timeout,
         )
     one = isinstance(spec, LookupSpec)

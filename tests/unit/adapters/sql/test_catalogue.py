@@ -58,7 +58,7 @@ def test_the_catalogue() -> None:
         "post": Verb.PUSH,
     }
     post = found["post"]
-    assert (post.idempotency, post.batch_size, post.atomic) == (Idempotency.NATIVE, 1000, True)
+    assert (post.idempotency, post.batch_size, post.atomic) == (Idempotency.NATIVE, 1000, False)
     columns = post.columns(post.parameters())
     assert columns is not None
     assert [(column.name, column.type) for column in columns] == [

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 SWEEPER = "sluice"
 PENDING_GRACE = timedelta(seconds=30)
+NESTED_GRACE = timedelta(minutes=2)
+"""How long a nested run is left to the orchestration of the run above it, which starts it."""
 WAKE_GRACE = timedelta(minutes=1)
 """How late an execution may be after its wait before it is woken again."""
 QUIET = timedelta(minutes=2)
@@ -58,8 +60,9 @@ def sweep_runs(deployment: Deployment, orchestrations: Orchestrations) -> Swept:
 
 def start_pending_runs(deployment: Deployment, orchestrations: Orchestrations, limit: int = LIMIT) -> int:
     """Start committed runs that are still PENDING after the grace period; returns how many were started."""
+    now = deployment.clock()
     with deployment.database.reading() as connection:
-        waiting = runs.pending_since(connection, deployment.clock() - PENDING_GRACE, limit)
+        waiting = runs.pending_since(connection, now - PENDING_GRACE, now - NESTED_GRACE, limit)
     started = [run_id for run_id in waiting if _tried(run_id, lambda: orchestrations.start(run_id))]  # noqa: B023
     _note(deployment, "run.started_by_sweep", started)
     return len(started)

@@ -58,6 +58,7 @@ class LetterFilter:
     workflow: str | None = None
     step_key: str | None = None
     state: DeadLetterState | None = None
+    chunk_id: UUID | None = None
     before: UUID | None = None
 
 
@@ -134,6 +135,7 @@ def list_letters(connection: Connection, wanted: LetterFilter, limit: int) -> li
         workflow_run.c.workflow: wanted.workflow,
         dead_letter.c.step_key: wanted.step_key,
         dead_letter.c.state: wanted.state,
+        dead_letter.c.chunk_id: wanted.chunk_id,
     }
     query = query.where(*(column == value for column, value in parts.items() if value is not None))
     if wanted.before:

@@ -23,6 +23,7 @@ class PostingDetail:
     operation: str
     state: PostingState
     run_id: UUID
+    chunk_id: UUID | None
     workflow: str
     step_key: str
     shown: Mapping[str, Any] | None
@@ -41,6 +42,7 @@ class PostingFilter:
     step_key: str | None = None
     state: PostingState | None = None
     connector: str | None = None
+    chunk_id: UUID | None = None
     before: UUID | None = None
 
 
@@ -61,6 +63,7 @@ def list_postings(connection: Connection, wanted: PostingFilter, limit: int) -> 
         posting.c.step_key: wanted.step_key,
         posting.c.state: wanted.state,
         posting.c.connector: wanted.connector,
+        posting.c.chunk_id: wanted.chunk_id,
     }
     query = _postings().where(*(column == value for column, value in parts.items() if value is not None))
     if wanted.before:

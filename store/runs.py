@@ -82,6 +82,7 @@ class RunFilter:
 
     workflow: str | None = None
     state: RunState | None = None
+    parent: UUID | None = None
     before: tuple[datetime, UUID] | None = None
 
 
@@ -121,6 +122,8 @@ def list_runs(connection: Connection, wanted: RunFilter, limit: int) -> list[Run
         query = query.where(workflow_run.c.workflow == wanted.workflow)
     if wanted.state:
         query = query.where(workflow_run.c.state == wanted.state)
+    if wanted.parent:
+        query = query.where(workflow_run.c.parent_run_id == wanted.parent)
     if wanted.before:
         query = query.where(tuple_(workflow_run.c.created_at, workflow_run.c.id) < tuple_(*wanted.before))
     return [_run(row) for row in connection.execute(query)]
@@ -321,10 +324,13 @@ def succeed_task(
         connection.execute(task_run.update().where(mine, done, running).values(**values))
 
 
-def pending_since(connection: Connection, before: datetime, limit: int) -> list[UUID]:
-    """Runs that are PENDING and were created before a time, oldest first."""
+def pending_since(
+    connection: Connection, before: datetime, nested_before: datetime, limit: int
+) -> list[UUID]:
+    """Runs that are PENDING and were created before a time, oldest first; nested ones before another."""
     table = workflow_run
-    query = select(table.c.id).where(table.c.state == RunState.PENDING, table.c.created_at < before)
+    since = case((table.c.parent_run_id.is_(None), before), else_=nested_before)
+    query = select(table.c.id).where(table.c.state == RunState.PENDING, table.c.created_at < since)
     return list(connection.execute(query.order_by(table.c.created_at).limit(limit)).scalars())
 
 

@@ -144,6 +144,13 @@ chunk_run = Table(
     UniqueConstraint("run_id", "step_key", "key_digest", name="chunk_run_record_key"),
     Index("chunk_run_state", "run_id", "step_key", "state", "number"),
     Index("chunk_run_page", "run_id", "step_key", "execution", "page"),
+    Index(
+        "chunk_run_finished",
+        "run_id",
+        "step_key",
+        "finished_at",
+        postgresql_where=text("state IN ('SUCCEEDED','FAILED')"),
+    ),
 )
 
 task_run = Table(

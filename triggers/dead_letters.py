@@ -25,6 +25,7 @@ def index(request: Request) -> Answer:
         request.query("workflow"),
         request.query("step"),
         state_of(request, DeadLetterState),
+        id_of(request, "chunk"),
         id_of(request, "cursor"),
     )
     with request.deployment.database.reading() as connection:
@@ -86,6 +87,7 @@ ENDPOINTS = (
             "workflow": "Only of this workflow",
             "step": "Only of this step",
             "state": "Only in this state",
+            "chunk": "Only of this chunk",
             **PAGING,
         },
     ),

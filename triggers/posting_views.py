@@ -85,6 +85,7 @@ class PostingView(View):
     operation: str
     workflow: str
     run_id: UUID
+    chunk_id: UUID | None
     step: str
     shown: dict[str, Any]
     external_id: str | None
@@ -123,6 +124,7 @@ class LetterView(View):
     state: str
     workflow: str
     run_id: UUID
+    chunk_id: UUID | None
     step: str
     reason: str
     faults: list[FaultView]

@@ -17,6 +17,7 @@ def index(request: Request) -> Answer:
         request.query("step"),
         state_of(request, PostingState),
         request.query("connector"),
+        id_of(request, "chunk"),
         id_of(request, "cursor"),
     )
     with request.deployment.database.reading() as connection:
@@ -59,6 +60,7 @@ ENDPOINTS = (
             "step": "Only of this step",
             "state": "Only in this state",
             "connector": "Only into this system",
+            "chunk": "Only of this chunk",
             **PAGING,
         },
     ),

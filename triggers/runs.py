@@ -8,11 +8,15 @@ from uuid import UUID
 from commands.runs import start_run
 from kernel.errors import InvalidRequest
 from store.dead_letters import list_for_run
+from store.nested_runs import nested_runs
+from store.progress import progress_of
 from store.runs import RunFilter, RunRow, get_run, get_tasks, list_runs
+from triggers.filters import PAGING, id_of, state_of
 from triggers.http import Answer, Endpoint, Request
 from triggers.views import DeadLetterView, Page, RunDetailView, RunView, StartRun
-from workflows.states import RunState
+from workflows.states import RunState, TaskState
 
+SHOWN_CHILDREN = 100
 _FOREIGN_CURSOR = "The cursor is not one of ours; start again without it."
 
 
@@ -36,7 +40,12 @@ def start(request: Request) -> Answer:
 
 def index(request: Request) -> Answer:
     """Runs, newest first."""
-    wanted = RunFilter(request.query("workflow"), _state(request), _position(request.query("cursor")))
+    wanted = RunFilter(
+        request.query("workflow"),
+        state_of(request, RunState),
+        id_of(request, "parent"),
+        _position(request.query("cursor")),
+    )
     with request.deployment.database.reading() as connection:
         rows = list_runs(connection, wanted, request.limit + 1)
     shown = rows[: request.limit]
@@ -45,10 +54,15 @@ def index(request: Request) -> Answer:
 
 
 def show(request: Request) -> Answer:
-    """One run with its tasks."""
-    run_id = request.id("id")
-    with request.deployment.database.reading() as connection:
-        return Answer(RunDetailView.with_tasks(get_run(connection, run_id), get_tasks(connection, run_id)))
+    """One run with its tasks, how far its dispatches are, and the runs that its steps have started."""
+    run_id, now = request.id("id"), request.deployment.clock()
+    with request.deployment.database.reading(frozen=True) as connection:
+        run, tasks = get_run(connection, run_id), get_tasks(connection, run_id)
+        begun = [task for task in tasks if task.verb == "dispatch" and task.state is not TaskState.PENDING]
+        progress = {task.step_key: progress_of(connection, run, task, now) for task in begun}
+        nesting = [task.step_key for task in tasks if task.verb == "run"]
+        children = nested_runs(connection, run_id, nesting, SHOWN_CHILDREN)
+    return Answer(RunDetailView.with_tasks(run, tasks, progress, children))
 
 
 def dead_letters(request: Request) -> Answer:
@@ -60,16 +74,6 @@ def dead_letters(request: Request) -> Answer:
     shown = rows[: request.limit]
     following = str(shown[-1].id) if len(rows) > request.limit else None
     return Answer(Page[DeadLetterView](items=[DeadLetterView.of(row) for row in shown], next=following))
-
-
-def _state(request: Request) -> RunState | None:
-    text = request.query("state")
-    if text is None:
-        return None
-    try:
-        return RunState(text.upper())
-    except ValueError as exc:
-        raise InvalidRequest(f"{text!r} is no run state; use one of {', '.join(RunState)}.") from exc
 
 
 def _cursor(row: RunRow) -> str:
@@ -93,8 +97,6 @@ def _letter_position(cursor: str | None) -> UUID | None:
         raise InvalidRequest(_FOREIGN_CURSOR) from exc
 
 
-_PAGING = {"cursor": "Where to go on", "limit": "Items a page"}
-
 ENDPOINTS = (
     Endpoint(
         "runs_start",
@@ -114,7 +116,12 @@ ENDPOINTS = (
         "List runs, newest first",
         index,
         Page[RunView],
-        query={"workflow": "Only this workflow", "state": "Only this state", **_PAGING},
+        query={
+            "workflow": "Only this workflow",
+            "state": "Only this state",
+            "parent": "Only runs that were started for this one",
+            **PAGING,
+        },
     ),
     Endpoint("runs_get", "GET", "runs/{id}", "One run with its tasks", show, RunDetailView),
     Endpoint(
@@ -124,6 +131,6 @@ ENDPOINTS = (
         "Records a run set aside",
         dead_letters,
         Page[DeadLetterView],
-        query=_PAGING,
+        query=PAGING,
     ),
 )

@@ -1,6 +1,6 @@
 """What the API takes and gives: the models that requests are parsed with and OpenAPI is made from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from store.connectors import ConnectorRow
 from store.dead_letters import DeadLetter
+from store.nested_runs import NestedRun
+from store.progress import Progress
 from store.runs import RunRow, TaskRow
 from store.workflows import Version, WorkflowRow
 from triggers.bodies import Body
@@ -166,8 +168,32 @@ class AttemptView(View):
     times: int = 1
 
 
+class ProgressView(View):
+    """How far a dispatch is, in chunks. `total` is what is planned so far; more may come while it is
+    `planning`. `waiting` have not begun, are paused, or wait for their next attempt."""
+
+    total: int
+    succeeded: int
+    failed: int
+    skipped: int
+    cancelled: int
+    running: int
+    waiting: int
+    planning: bool
+    rate: float | None = Field(
+        description="Chunks that end within a second, lately; null when it does not go on"
+    )
+    eta: datetime | None = Field(description="When it will be done at this rate; null when nobody can know")
+
+    @classmethod
+    def of(cls, found: Progress) -> "ProgressView":
+        """The view of a dispatch's progress."""
+        return cls.model_validate(found)
+
+
 class TaskView(View):
-    """One step of a run. `measures` are per measure; numbers that are not whole are decimal strings."""
+    """One step of a run or of a chunk. `measures` are per measure; numbers that are not whole are decimal
+    strings. A dispatch that has begun has `progress`."""
 
     step: str
     verb: str
@@ -179,10 +205,11 @@ class TaskView(View):
     measures: dict[str, Any]
     failure: FailureView | None
     attempts: list[AttemptView]
+    progress: ProgressView | None = None
 
     @classmethod
-    def of(cls, row: TaskRow) -> "TaskView":
-        """The view of a row."""
+    def of(cls, row: TaskRow, progress: Progress | None = None) -> "TaskView":
+        """The view of a row; of a dispatch, with its progress."""
         return cls(
             step=row.step_key,
             verb=row.verb,
@@ -192,8 +219,9 @@ class TaskView(View):
             finished_at=row.finished_at,
             counts=dict(row.counts or {}),
             measures=dict(row.measures or {}),
-            failure=_failure(row.failure),
+            failure=failure_view(row.failure),
             attempts=[AttemptView.model_validate(attempt) for attempt in row.attempts],
+            progress=None if progress is None else ProgressView.of(progress),
         )
 
 
@@ -212,7 +240,8 @@ class TotalsView(View):
 
 class RunView(View):
     """One run. `requested` is what an operator has asked for and has not happened yet; `actions` are what one
-    can do with it now."""
+    can do with it now. A nested run has the run, step and perhaps chunk that it was started for, and the run
+    at the top; `depth` is how many runs are above it."""
 
     id: UUID
     workflow: str
@@ -231,29 +260,62 @@ class RunView(View):
     execution: int
     replay_of: UUID | None
     repair_of: UUID | None
+    parent_run_id: UUID | None
+    parent_step: str | None
+    parent_chunk_id: UUID | None
+    root_run_id: UUID | None
+    depth: int
     actions: list[Action]
 
     @classmethod
     def of(cls, row: RunRow) -> "RunView":
         """The view of a row."""
         actions = possible_actions(row.state, row.requested, repairs=row.repair_of is not None)
-        return cls.model_validate({**vars(row), "failure": _failure(row.failure), "actions": actions})
+        return cls.model_validate({**vars(row), "failure": failure_view(row.failure), "actions": actions})
+
+
+class ChildView(View):
+    """A run that a step has started. A `detached` one goes on when the run above it is cancelled."""
+
+    id: UUID
+    step: str
+    workflow: str
+    state: str
+    detached: bool
+
+    @classmethod
+    def of(cls, child: NestedRun) -> "ChildView":
+        """The view of a nested run."""
+        return cls.model_validate(child)
 
 
 class RunDetailView(RunView):
     """One run with its tasks. `wake_at` is until when it waits before it tries again, `deadline_at` when it
-    has to be over."""
+    has to be over. `children` are the runs that its steps have started, the newest first, at most 100; those
+    of chunks are found by their chunk, or in the list of runs by `parent`."""
 
     wake_at: datetime | None
     deadline_at: datetime | None
 
     tasks: list[TaskView] = Field(default_factory=list)
+    children: list[ChildView] = Field(default_factory=list)
 
     @classmethod
-    def with_tasks(cls, row: RunRow, tasks: list[TaskRow]) -> "RunDetailView":
-        """The view of a run and its tasks."""
+    def with_tasks(
+        cls,
+        row: RunRow,
+        tasks: Sequence[TaskRow],
+        progress: Mapping[str, Progress],
+        children: Sequence[NestedRun],
+    ) -> "RunDetailView":
+        """The view of a run and its tasks; `progress` is by step key."""
         times = {"wake_at": row.wake_at, "deadline_at": row.deadline_at}
-        return cls(**RunView.of(row).model_dump(), **times, tasks=[TaskView.of(task) for task in tasks])
+        return cls(
+            **RunView.of(row).model_dump(),
+            **times,
+            tasks=[TaskView.of(task, progress.get(task.step_key)) for task in tasks],
+            children=[ChildView.of(child) for child in children],
+        )
 
 
 class DeadLetterView(View):
@@ -261,6 +323,7 @@ class DeadLetterView(View):
 
     id: UUID
     run_id: UUID
+    chunk_id: UUID | None
     step: str
     reason: str
     faults: list[FaultView]
@@ -288,5 +351,6 @@ class HealthView(View):
     checks: dict[str, str] = Field(default_factory=dict)
 
 
-def _failure(stored: Mapping[str, Any] | None) -> FailureView | None:
+def failure_view(stored: Mapping[str, Any] | None) -> FailureView | None:
+    """The view of a stored failure, if there is one."""
     return None if stored is None else FailureView.model_validate(stored)

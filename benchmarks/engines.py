@@ -36,7 +36,8 @@ def main(argv: list[str]) -> int:
     rounds = options.rounds or (1 if options.quick else 3)
     report = Report(contenders, amounts, _measure(contenders, amounts, rounds))
     print(json.dumps(report.document()) if options.json else report.text())
-    return 1 if any(each.own and each.name in report.results.failures for each in contenders) else 0
+    failed = {name.partition(" ")[0] for name in report.results.failures}
+    return 1 if any(each.own and each.name in failed for each in contenders) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,6 +125,9 @@ def _turn(stack: Stack, contender: Contender, amounts: Amounts, python: Path, re
         results.rounds[contender.name].append(None)
     else:
         results.rounds[contender.name].append(measured)
+        for work, fault in measured.faults.items():
+            _tell(f"{work}: {fault}")
+            results.failures[f"{contender.name} {work}"] = fault
 
 
 def _tell(text: str) -> None:

@@ -1,7 +1,9 @@
 """How an engine is measured: the same loops around the same few calls for every one of them."""
 
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
@@ -66,6 +68,8 @@ class Measured:
     fan_outs: dict[int, float] = field(default_factory=dict)
     signal: list[float] = field(default_factory=list)
     memory: float | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+    """By work: why it could not be measured."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -73,18 +77,31 @@ class Measured:
 
 
 def measure(engine: Engine, sink: Sink, amounts: Amounts) -> Measured:
-    """Do all the work once, checking what it leaves in the sink."""
+    """Do all the work once, checking what it leaves in the sink. What fails leaves the others alone."""
     measured = Measured()
-    if amounts.single:
-        _single(engine, sink, amounts.single, measured)
-    if amounts.together:
-        measured.together = _together(engine, sink, amounts.together)
-    for count in amounts.fan_outs:
-        measured.fan_outs[count] = _fan_out(engine, sink, count)
-    if amounts.signals:
-        measured.signal = _signals(engine, sink, amounts.waiting, amounts.signals)
+    with _noting(measured, "W1"):
+        if amounts.single:
+            _single(engine, sink, amounts.single, measured)
+        if amounts.together:
+            measured.together = _together(engine, sink, amounts.together)
+    with _noting(measured, "W2"):
+        for count in amounts.fan_outs:
+            measured.fan_outs[count] = _fan_out(engine, sink, count)
+    with _noting(measured, "W3"):
+        if amounts.signals:
+            measured.signal = _signals(engine, sink, amounts.waiting, amounts.signals)
     measured.memory = peak_megabytes(engine.processes())
     return measured
+
+
+@contextmanager
+def _noting(measured: Measured, work_name: str) -> Iterator[None]:
+    """Write down why a work cannot be measured."""
+    try:
+        yield
+    except Exception as exc:  # noqa: BLE001 - whatever engines raise
+        traceback.print_exc()
+        measured.faults[work_name] = f"{type(exc).__name__}: {exc}"
 
 
 def _units(what: str, count: int) -> list[str]:

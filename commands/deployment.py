@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
+from commands.audience import Audience
 from commands.metrics import Metrics
 from kernel.clock import Clock
 from kernel.errors import CallerError
@@ -53,6 +54,7 @@ class Deployment:
     max_upload_bytes: int
     metrics: Metrics
     recovery: RecoveryPolicy = RecoveryPolicy()
+    audience: Audience = field(default_factory=Audience)
 
 
 class StoredCatalogue:

@@ -9,7 +9,18 @@ from commands.deployment import Deployment
 from commands.orchestrations import DurableOrchestrations
 from commands.purging import sweep_leftovers
 from commands.recovery import sweep_runs
-from triggers import audit, chunks, connectors, dead_letters, health, operating, postings, runs, workflows
+from triggers import (
+    audit,
+    chunks,
+    connectors,
+    dead_letters,
+    feed,
+    health,
+    operating,
+    postings,
+    runs,
+    workflows,
+)
 from triggers.fallback import METHODS, fallback_endpoint
 from triggers.http import Endpoint, Request, answer
 from triggers.openapi import openapi_endpoint
@@ -19,6 +30,7 @@ ENDPOINTS = (
     *connectors.ENDPOINTS,
     *runs.ENDPOINTS,
     *chunks.ENDPOINTS,
+    *feed.ENDPOINTS,
     *operating.ENDPOINTS,
     *postings.ENDPOINTS,
     *dead_letters.ENDPOINTS,

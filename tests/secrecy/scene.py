@@ -268,6 +268,9 @@ class Scene:
             "runs/": listed,
             "postings/": self._ids("postings"),
             "dead-letters/": self._ids("dead-letters"),
+            "chunks/": [
+                row["id"] for run in listed for row in self.call("GET", f"runs/{run}/chunks")["items"]
+            ],
             "connectors/": [row["key"] for row in self.call("GET", "connectors")["items"]],
             "workflows/": [row["key"] for row in self.call("GET", "workflows?limit=200")["items"]],
         }

@@ -7,7 +7,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from activities.at_work import AtWork
-from activities.contract import ChunksOutcome, Then
 from activities.finishing import failure_of
 from activities.hearing import Hearing
 from activities.interruption import check_going
@@ -29,9 +28,6 @@ from store.runs import TaskRow
 from workflows.context import PipelineContext, StepOutput
 from workflows.model import Step
 from workflows.states import TaskState
-
-SHORT_WAIT_SECONDS = 60.0
-"""Chunks wait so long by themselves; for longer the run waits, which hears at once what is asked of it."""
 
 
 @dataclass
@@ -81,8 +77,16 @@ class Lanes:
         self._token = new_id()
         self._random = random.Random(self._token.int)  # noqa: S311 - spreads waits, nothing secret
 
-    def run(self) -> ChunksOutcome:
-        """Take the chunks through all steps. Raises `Unavailable`, or `Interrupted` if the run is to stop."""
+    @property
+    def outside_seconds(self) -> float:
+        """How long connected systems were waited for."""
+        return self._hearing.seconds
+
+    def run(self) -> dict[int, timedelta]:
+        """Take the chunks through all steps; returns for how long which of them wait, by number.
+
+        Raises `Unavailable`, and `Interrupted` if the run is to stop.
+        """
         try:
             for number, step in enumerate(self._at.dispatch.steps):
                 lanes = [lane for lane in self._lanes if lane.goes_on(step.key)]
@@ -194,7 +198,7 @@ class Lanes:
     def _anything(self) -> Work:
         return self._work(self._lanes[0], self._at.dispatch.steps[0], 0)
 
-    def _finish(self) -> ChunksOutcome:
+    def _finish(self) -> dict[int, timedelta]:
         now = self._services.clock()
         waiting = [lane for lane in self._lanes if lane.wait is not None]
         for lane in self._lanes:
@@ -208,15 +212,4 @@ class Lanes:
             for lane in waiting:
                 assert lane.wait is not None
                 chunks.await_chunks(connection, [lane.chunk.id], now + lane.wait)
-        return self._outcome(waiting)
-
-    def _outcome(self, waiting: Sequence[Lane]) -> ChunksOutcome:
-        soon = [
-            lane
-            for lane in waiting
-            if lane.wait is not None and lane.wait.total_seconds() <= SHORT_WAIT_SECONDS
-        ]
-        if not soon:
-            return ChunksOutcome(Then.DONE)
-        seconds = max((lane.wait or timedelta()).total_seconds() for lane in soon)
-        return ChunksOutcome(Then.AGAIN, tuple(lane.position for lane in soon), max(seconds, 0.001))
+        return {lane.chunk.number: lane.wait for lane in waiting if lane.wait is not None}

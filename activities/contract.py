@@ -103,7 +103,8 @@ _RARE = frozenset({"pages", "child", "child_execution"})
 class ChunksInput:
     """Which chunks of a page: `count` of them from `first` on, or those at `positions`.
 
-    `run_execution` is the run's execution that asks; `execution` the one that wrote the page.
+    `run_execution` is the run's execution that asks; `execution` the one that wrote the page. `alone` is for
+    a chunk that may have killed its worker.
     """
 
     run_id: str
@@ -114,6 +115,7 @@ class ChunksInput:
     first: int
     count: int
     positions: tuple[int, ...] = ()
+    alone: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -126,7 +128,8 @@ class ChunksInput:
         execution, page, first, count = (int(data[name]) for name in names)
         positions = tuple(int(position) for position in data["positions"])
         step, run_execution = str(data["step"]), int(data["run_execution"])
-        return cls(str(data["run_id"]), run_execution, execution, step, page, first, count, positions)
+        alone = bool(data["alone"])
+        return cls(str(data["run_id"]), run_execution, execution, step, page, first, count, positions, alone)
 
     def chosen(self) -> list[int]:
         """The positions."""

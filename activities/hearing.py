@@ -13,12 +13,13 @@ from kernel.redaction import Scrubber
 
 class Hearing:
     """The words of the adapter that a step works with. Adapters must not quote credentials or record values;
-    this makes sure of it."""
+    this makes sure of it. `seconds` is how long the step has listened."""
 
     def __init__(self) -> None:
         self._adapter: Adapter | None = None
         self._rows: Iterable[Record] = ()
         self._sensitive: frozenset[str] = frozenset()
+        self.seconds = 0.0
 
     def hand(self, rows: Iterable[Record], sensitive: Iterable[str]) -> None:
         """From now on these records are what the adapter works with."""

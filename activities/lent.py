@@ -1,5 +1,6 @@
 """An adapter in the hands of one step."""
 
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -81,6 +82,7 @@ class Lent(Adapter):
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
+        started = time.monotonic()
         try:
             with self._hearing.of(self._adapter):
                 yield
@@ -89,3 +91,5 @@ class Lent(Adapter):
         except BaseException:
             self._sound = False
             raise
+        finally:
+            self._hearing.seconds += time.monotonic() - started

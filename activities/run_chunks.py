@@ -4,14 +4,15 @@ The chunks of one activity go through the steps side by side, so that what is wr
 written together; a chunk that fails or waits leaves the others to go on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from activities.asked import Asked
 from activities.at_work import AtWork
 from activities.chunk_lanes import Lane, Lanes
 from activities.contract import ChunksInput, ChunksOutcome, Then
@@ -21,16 +22,20 @@ from activities.nested_chunk import run_nested_chunk
 from activities.services import ENGINE, Services
 from kernel.errors import InternalError, NotFound, Poison, Unavailable
 from store import chunk_tasks, chunks, runs
-from store.chunk_pages import ChunkPage, PagePlace
+from store.chunk_pages import PagePlace
 from store.chunk_tasks import StepPlace
 from store.chunks import ChunkEnd, ChunkRow
 from store.runs import Signal
 from workflows.states import TaskState
 from workflows.tolerance import parse_tolerance
 
+SHORT_WAIT_SECONDS = 60.0
+"""Chunks wait so long by themselves; for longer the run waits, which hears at once what is asked of it."""
+
 
 def run_chunks(services: Services, given: ChunksInput) -> ChunksOutcome:
-    """Work on chunks of a page; may run twice at any point.
+    """Work on chunks of a page; may run twice at any point. Calls for single chunks of the same dispatch may
+    go together.
 
     Raises `NotFound` when there is no such run, and `Unavailable` when our own database or storage does not
     answer. What is wrong with a chunk is written down with it.
@@ -46,44 +51,49 @@ def run_chunks(services: Services, given: ChunksInput) -> ChunksOutcome:
         page = services.contexts.pages.read(services.database, place)
     except (NotFound, InternalError):
         return _without_page(services, work, place)
-    positions = [position for position in given.chosen() if position < len(page.numbers)]
-    return _Chunks(services, work, page, positions).run()
+    asked = Asked(page, [position for position in given.chosen() if position < len(page.numbers)])
+    if given.count > 1 or given.alone or work.dispatch.workflow is not None:
+        return _Chunks(services, work, [asked]).run()[0][0]
+    key = (run_id, given.run_execution, given.step)
+    return services.companions.run(key, asked, lambda several: _Chunks(services, work, several).run())
 
 
 @dataclass(frozen=True)
 class _Chunks:
-    """Some chunks of a page."""
+    """Chunks that several calls ask for."""
 
     services: Services
     work: AtWork
-    page: ChunkPage
-    positions: Sequence[int]
+    asked: Sequence[Asked]
 
-    def run(self) -> ChunksOutcome:
+    def run(self) -> tuple[list[ChunksOutcome], float]:
+        """What has come of the chunks of each call, and how many seconds connected systems took for that."""
         now = self.services.clock()
         begun = self._begun(now)
-        if isinstance(begun, ChunksOutcome):
-            return begun
+        if isinstance(begun, Then):
+            return [ChunksOutcome(begun, tuple(one.positions)) for one in self.asked], 0.0
         try:
             if self.work.dispatch.workflow is not None:
-                return run_nested_chunk(self.services, self.work, self._lane(begun[0], {}))
-            return Lanes(self.services, self.work, self._lanes(begun, now)).run()
+                return [run_nested_chunk(self.services, self.work, self._lane(begun[0], {}))], 0.0
+            lanes = Lanes(self.services, self.work, self._lanes(begun, now))
+            waiting = lanes.run()
+            return [self._outcome(one, waiting) for one in self.asked], lanes.outside_seconds
         except Interrupted as exc:
             self._stop(begun, exc.signal)
-            return ChunksOutcome(Then.STOPPED)
+            return [ChunksOutcome(Then.STOPPED) for _ in self.asked], 0.0
         except Unavailable:
             self._forgive(begun)
             raise
 
-    def _begun(self, now: datetime) -> list[ChunkRow] | ChunksOutcome:
+    def _begun(self, now: datetime) -> list[ChunkRow] | Then:
         """Begin the chunks that have not ended, unless the run or the dispatch is to stop."""
         run, step = self.work.run, self.work.step
-        numbers = [self.page.numbers[position] for position in self.positions]
+        numbers = [number for one in self.asked for number in one.numbers()]
         with self.services.database.transaction(ENGINE) as connection:
             if runs.signal(connection, run.id, run.execution, now) is not Signal.GO or self._halted(
                 connection
             ):
-                return ChunksOutcome(Then.STOPPED)
+                return Then.STOPPED
             begun = chunks.begin_chunks(connection, run.id, step.key, numbers, now)
             deadly = [chunk for chunk in begun if chunk.starts > self.services.max_recoveries + 1]
             chunks.finish_chunks(connection, [self._poisoned(chunk) for chunk in deadly], now)
@@ -91,10 +101,9 @@ class _Chunks:
             if len(left) == 1 or all(chunk.starts == 1 for chunk in left):
                 self._begin_first_step(connection, left)
         if not left:
-            return ChunksOutcome(Then.DONE)
-        if len(left) > 1 and any(chunk.starts > 1 for chunk in left):  # one of them may kill the others
-            return ChunksOutcome(Then.ALONE, tuple(self._position(chunk) for chunk in left))
-        return left
+            return Then.DONE
+        # One of several that have died together may kill the others again.
+        return Then.ALONE if len(left) > 1 and any(chunk.starts > 1 for chunk in left) else left
 
     def _begin_first_step(self, connection: Connection, begun: Sequence[ChunkRow]) -> None:
         steps = self.work.dispatch.steps
@@ -120,9 +129,6 @@ class _Chunks:
         )
         return ChunkEnd(chunk.id, TaskState.FAILED, failure_of(None, error))
 
-    def _position(self, chunk: ChunkRow) -> int:
-        return self.page.numbers.index(chunk.number)
-
     def _lanes(self, begun: Sequence[ChunkRow], now: datetime) -> list[Lane]:
         again = [chunk.id for chunk in begun if chunk.attempt > 1 or chunk.started_at != now]
         found = {}
@@ -132,8 +138,19 @@ class _Chunks:
         return [self._lane(chunk, found.get(chunk.id, {})) for chunk in begun]
 
     def _lane(self, chunk: ChunkRow, tasks: dict[str, runs.TaskRow]) -> Lane:
-        position = self._position(chunk)
-        return Lane.of(self.work, self.page, position, chunk, tasks)
+        asked = next(one for one in self.asked if chunk.number in one.numbers())
+        return Lane.of(self.work, asked.page, asked.position(chunk.number), chunk, tasks)
+
+    def _outcome(self, asked: Asked, waiting: Mapping[int, timedelta]) -> ChunksOutcome:
+        """By the chunks that wait, and for how long."""
+        seconds = {
+            asked.position(number): wait.total_seconds()
+            for number, wait in waiting.items()
+            if number in asked.numbers() and wait.total_seconds() <= SHORT_WAIT_SECONDS
+        }
+        if not seconds:
+            return ChunksOutcome(Then.DONE)
+        return ChunksOutcome(Then.AGAIN, tuple(seconds), max(*seconds.values(), 0.001))
 
     def _stop(self, begun: Sequence[ChunkRow], signal: Signal) -> None:
         """Chunks of a paused run are paused; otherwise whatever ends the run ends them."""

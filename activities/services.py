@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 
 from activities.adapter_pool import AdapterPool
+from activities.asked import Asked
 from activities.at_work import RunsAtWork
+from activities.companions import Companions
+from activities.contract import ChunksOutcome
 from activities.definitions import Definitions
 from kernel.clock import Clock
 from store.blobs import Blobs
@@ -35,3 +38,4 @@ class Services:
     max_recoveries: int = 5
     definitions: Definitions = field(default_factory=Definitions)
     at_work: RunsAtWork = field(default_factory=RunsAtWork)
+    companions: Companions[Asked, ChunksOutcome] = field(default_factory=Companions)

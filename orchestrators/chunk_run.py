@@ -42,7 +42,7 @@ def _alone(
 ) -> Generator[Any, Any, bool]:
     """One after the other, so that only the one that kills its worker suffers for it."""
     for position in outcome.positions:
-        stopped = yield from _work(context, replace(asked, positions=(position,)))
+        stopped = yield from _work(context, replace(asked, positions=(position,), alone=True))
         if stopped:
             return True
     return False

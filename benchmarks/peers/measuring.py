@@ -13,6 +13,7 @@ from benchmarks.peers.memory import peak_megabytes
 from benchmarks.peers.sink import Sink
 
 WARM_UP = 20
+WARM_UP_TOGETHER = 60  # enough to reach every thread of every worker
 
 
 class Engine(Protocol):
@@ -85,6 +86,8 @@ def measure(engine: Engine, sink: Sink, amounts: Amounts) -> Measured:
         if amounts.together:
             measured.together = _together(engine, sink, amounts.together)
     with _noting(measured, "W2"):
+        if amounts.fan_outs:
+            engine.fan_out(f"warm-{uuid4().hex[:8]}", min(WARM_UP_TOGETHER, *amounts.fan_outs))
         for count in amounts.fan_outs:
             measured.fan_outs[count] = _fan_out(engine, sink, count)
     with _noting(measured, "W3"):
@@ -126,6 +129,7 @@ def _single(engine: Engine, sink: Sink, count: int, measured: Measured) -> None:
 
 
 def _together(engine: Engine, sink: Sink, count: int) -> float:
+    engine.run_all(_units("warm", min(WARM_UP_TOGETHER, count)))
     units = _units("many", count)
     began = time.perf_counter()
     engine.run_all(units)

@@ -59,7 +59,7 @@ class SqlAdapter(Adapter):
         self._refuse_production()
         if len(batch) > PUSH_BATCH_SIZE:
             raise InvalidRequest(f"A batch has at most {PUSH_BATCH_SIZE} records; this one has {len(batch)}.")
-        return writing.push(self._database, spec, batch)
+        return writing.push(self._database, operation, spec, batch)
 
     def find_posted(
         self, operation: str, parameters: Mapping[str, Any], keys: Sequence[str]
@@ -69,7 +69,7 @@ class SqlAdapter(Adapter):
 
         spec = self._spec(operation, Verb.PUSH, PushSpec)
         self._parameters(operation, parameters)
-        return writing.find_posted(self._database, spec, keys)
+        return writing.find_posted(self._database, operation, spec, keys)
 
     def check(self) -> CheckResult:
         """Whether the database answers and each operation's objects and permissions are there."""

@@ -1,12 +1,15 @@
 """One database: its connections, transactions and errors. Imports SQLAlchemy, so import it late."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from adapters.datasource.sql.dialect import Dialect
 from adapters.datasource.sql.settings import SqlSettings
@@ -15,6 +18,9 @@ from kernel.secrets import Secret
 
 _POOL_SIZE = 2
 _POOL_WAIT_SECONDS = 10
+_TRUSTED_SECONDS = 1.0
+"""For so long after its last use a connection is taken to be alive unless it is known to be closed; later it
+is asked, which takes a round trip."""
 _DIALECTS = {"postgresql": "adapters.datasource.sql.postgresql"}
 
 
@@ -30,11 +36,19 @@ class Database:
             pool_size=_POOL_SIZE,
             max_overflow=0,
             pool_timeout=_POOL_WAIT_SECONDS,
-            pool_pre_ping=True,
             # Parameters are record values; SQLAlchemy would put them into error texts and logs.
             hide_parameters=True,
         )
         event.listen(self._engine, "do_connect", _password_adder(password))
+        _ask_idle_connections(self._engine, self.dialect)
+        self._made: dict[str, Any] = {}
+
+    def once[T](self, operation: str, make: Callable[[], T]) -> T:
+        """What `make` gave the first time: what an operation needs every time is built once."""
+        if operation not in self._made:
+            self._made[operation] = make()
+        made: T = self._made[operation]
+        return made
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -85,6 +99,25 @@ class Database:
             error = self.dialect.mapped(exc, self.place)
             self.dialect.quieten(exc)
             raise error from exc
+
+
+def _ask_idle_connections(engine: Engine, dialect: Dialect) -> None:
+    """Have the pool replace a connection that broke while it was idle."""
+
+    def note(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info["used"] = time.monotonic()
+
+    def ask(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        idle = time.monotonic() - record.info.get("used", time.monotonic())
+        if idle <= _TRUSTED_SECONDS and dialect.is_silent(connection):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as exc:
+            raise DisconnectionError from exc
+
+    event.listen(engine, "checkin", note)
+    event.listen(engine, "checkout", ask)
 
 
 def _password_adder(password: Callable[[], Secret]) -> Callable[..., None]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import URL, Connection, Executable, TableClause
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.datasource.sql.settings import SqlSettings
@@ -39,6 +40,10 @@ class Dialect(ABC):
         """Arguments of `create_engine`: encryption, time limits, UTC as the session's time zone."""
 
     @abstractmethod
+    def is_silent(self, connection: DBAPIConnection) -> bool:
+        """Whether the server has said nothing since the connection was used: it does before it closes one."""
+
+    @abstractmethod
     def read_only(self, connection: Connection) -> Connection:
         """The connection, set so that its next transaction refuses to write."""
 
@@ -47,14 +52,17 @@ class Dialect(ABC):
         """Begin a transaction in which every constraint is checked by the statement that breaks it."""
 
     @abstractmethod
-    def insert_missing(
-        self, table: TableClause, key: str, columns: Sequence[Column], rows: Sequence[Record]
-    ) -> Executable:
-        """One statement that adds those `rows` whose key is not in the table yet and returns them whole."""
+    def insert_missing(self, table: TableClause, key: str, columns: Sequence[Column]) -> Executable:
+        """One statement that adds those rows whose key is not in the table yet and returns them whole. The
+        rows are its parameters, see `row_parameters`."""
 
     @abstractmethod
-    def select_present(self, table: TableClause, key: str, keys: Sequence[str]) -> Executable:
-        """One statement that returns the rows with these keys whole."""
+    def row_parameters(self, columns: Sequence[Column], rows: Sequence[Record]) -> dict[str, Any]:
+        """These rows as the parameters of `insert_missing`."""
+
+    @abstractmethod
+    def select_present(self, table: TableClause, key: str) -> Executable:
+        """One statement that returns the rows with the keys in the parameter `keys` whole."""
 
     @abstractmethod
     def mapped(self, exc: SQLAlchemyError, place: str) -> ExternalError:

@@ -1,10 +1,12 @@
 """PostgreSQL, by psycopg 3."""
 
+import select as sockets
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import URL, Connection, Executable, TableClause, any_, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import Text
 
@@ -46,10 +48,19 @@ class PostgreSQL(dialect.Dialect):
             "keepalives_interval": 10,
             "keepalives_count": 3,
             "options": f"-c statement_timeout={limit} -c lock_timeout={limit} -c timezone=UTC",
+            # Kept connections would prepare what they repeat; such a statement fails once its table changes.
+            "prepare_threshold": None,
             **certificates,
         }
         # Looking for the hstore type would cost every connection a round trip.
         return {"connect_args": arguments, "use_native_hstore": False}
+
+    def is_silent(self, connection: DBAPIConnection) -> bool:
+        if connection.closed:
+            return False
+        looking = sockets.poll()
+        looking.register(connection.fileno(), sockets.POLLIN)
+        return not looking.poll(0)
 
     def read_only(self, connection: Connection) -> Connection:
         return connection.execution_options(postgresql_readonly=True)
@@ -57,11 +68,9 @@ class PostgreSQL(dialect.Dialect):
     def prepare_write(self, connection: Connection) -> None:
         connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
 
-    def insert_missing(
-        self, table: TableClause, key: str, columns: Sequence[Column], rows: Sequence[Record]
-    ) -> Executable:
+    def insert_missing(self, table: TableClause, key: str, columns: Sequence[Column]) -> Executable:
         arrays = (
-            bindparam(f"values_{index}", [row[column.name] for row in rows], type_=ARRAY(sql_type(column)))
+            bindparam(_parameter(index), type_=ARRAY(sql_type(column)))
             for index, column in enumerate(columns)
         )
         names = [column.name for column in columns]
@@ -73,9 +82,11 @@ class PostgreSQL(dialect.Dialect):
             .returning(*table.c)
         )
 
-    def select_present(self, table: TableClause, key: str, keys: Sequence[str]) -> Executable:
-        wanted = bindparam("keys", list(keys), type_=ARRAY(Text()))
-        return select(*table.c).where(table.c[key] == any_(wanted))
+    def row_parameters(self, columns: Sequence[Column], rows: Sequence[Record]) -> dict[str, Any]:
+        return {_parameter(index): [row[column.name] for row in rows] for index, column in enumerate(columns)}
+
+    def select_present(self, table: TableClause, key: str) -> Executable:
+        return select(*table.c).where(table.c[key] == any_(bindparam("keys", type_=ARRAY(Text()))))
 
     def mapped(self, exc: SQLAlchemyError, place: str) -> ExternalError:
         return errors.mapped(exc, place)
@@ -94,6 +105,10 @@ class PostgreSQL(dialect.Dialect):
 
     def quieten(self, exc: SQLAlchemyError) -> None:
         errors.quieten(exc)
+
+
+def _parameter(index: int) -> str:
+    return f"values_{index}"
 
 
 DIALECT = PostgreSQL()

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Executable
+
 from adapters.datasource.sql.database import Database
 from adapters.datasource.sql.settings import FetchSpec, LookupSpec, ReadSpec
 from adapters.datasource.sql.statements import query
@@ -22,21 +24,19 @@ def fetch(
     columns = parse_columns(spec.columns)
     with database.reading() as connection:
         streaming = connection.execution_options(yield_per=PAGE_SIZE)
-        with streaming.execute(query(spec), dict(parameters)) as result:
+        with streaming.execute(_query(database, name, spec), dict(parameters)) as result:
             places = _places(database, name, spec, list(result.keys()))
-            delivered = False
-            for rows in result.partitions(PAGE_SIZE):
-                delivered = True
+            rows = result.fetchmany(PAGE_SIZE)
+            yield Records(columns, _typed(name, columns, places, rows))
+            while len(rows) == PAGE_SIZE and (rows := result.fetchmany(PAGE_SIZE)):
                 yield Records(columns, _typed(name, columns, places, rows))
-            if not delivered:
-                yield Records(columns)
 
 
 def lookup(database: Database, name: str, spec: LookupSpec, parameters: Mapping[str, Value]) -> Record | None:
     """The one record, or `None`. Raises `InvalidData` when the query finds several."""
     columns = parse_columns(spec.columns)
     with database.reading() as connection:
-        result = connection.execute(query(spec), dict(parameters))
+        result = connection.execute(_query(database, name, spec), dict(parameters))
         places = _places(database, name, spec, list(result.keys()))
         rows = result.fetchmany(2)
     if len(rows) > 1:
@@ -46,6 +46,10 @@ def lookup(database: Database, name: str, spec: LookupSpec, parameters: Mapping[
         )
     records = _typed(name, columns, places, rows)
     return records[0] if records else None
+
+
+def _query(database: Database, name: str, spec: ReadSpec) -> Executable:
+    return database.once(name, lambda: query(spec))
 
 
 def _places(database: Database, name: str, spec: ReadSpec, delivered: Sequence[str]) -> list[int]:

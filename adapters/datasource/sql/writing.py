@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, TableClause
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.contract import Outgoing, PushResult, PushStatus
@@ -32,6 +32,25 @@ class _NotKept(Exception):
 
 
 @dataclass(frozen=True)
+class _Target:
+    """What a push operation sends, whatever the rows. `sent` are the columns with the key."""
+
+    table: TableClause
+    columns: tuple[Column, ...]
+    sent: tuple[Column, ...]
+    insert: Executable
+    select: Executable
+
+    @classmethod
+    def of(cls, dialect: Dialect, spec: PushSpec) -> "_Target":
+        """The statements in the database's dialect."""
+        table, columns = target(spec), parse_columns(spec.columns)
+        sent = (Column(spec.key_column, ColumnKind.TEXT), *columns)
+        insert = dialect.insert_missing(table, spec.key_column, sent)
+        return cls(table, columns, sent, insert, dialect.select_present(table, spec.key_column))
+
+
+@dataclass(frozen=True)
 class _Prepared:
     """A batch ready to send: one row for each key, and what is refused without asking the database."""
 
@@ -39,41 +58,44 @@ class _Prepared:
     refused: dict[int, str]
 
 
-def push(database: Database, spec: PushSpec, batch: Sequence[Outgoing]) -> list[PushResult]:
-    """One result per record, in order."""
-    prepared = _prepare(spec, batch)
+def push(database: Database, name: str, spec: PushSpec, batch: Sequence[Outgoing]) -> list[PushResult]:
+    """One result per record, in order. `name` is the operation's."""
+    into = _target(database, name, spec)
+    prepared = _prepare(spec, into.columns, batch)
     stored: dict[str, PushResult] = {}
     if prepared.rows:
         with database.writing() as connection:
-            stored = _Writer(connection, database.dialect, spec).write(list(prepared.rows.values()))
-    return list(_results(spec, batch, prepared, stored))
+            stored = _Writer(connection, database.dialect, spec, into).write(list(prepared.rows.values()))
+    return list(_results(into.columns, batch, prepared, stored))
 
 
-def find_posted(database: Database, spec: PushSpec, keys: Sequence[str]) -> dict[str, str]:
+def find_posted(database: Database, name: str, spec: PushSpec, keys: Sequence[str]) -> dict[str, str]:
     """External ids by idempotency key, for those keys that the table has."""
     with database.reading() as connection:
-        rows = connection.execute(
-            database.dialect.select_present(target(spec), spec.key_column, list(keys))
-        ).mappings()
+        select = _target(database, name, spec).select
+        rows = connection.execute(select, {"keys": list(keys)}).mappings()
         return {str(row[spec.key_column]): str(row[spec.external_id_column]) for row in rows}
 
 
 def rehearse(database: Database, connection: Connection, spec: PushSpec) -> None:
     """Run the statements of a push without any row: proves table, columns, types, key and permissions."""
-    _Writer(connection, database.dialect, spec).rehearse()
+    into = _Target.of(database.dialect, spec)
+    _Writer(connection, database.dialect, spec, into).rehearse()
+
+
+def _target(database: Database, name: str, spec: PushSpec) -> _Target:
+    return database.once(name, lambda: _Target.of(database.dialect, spec))
 
 
 class _Writer:
     """Writes the rows of one batch over one connection."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, spec: PushSpec) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect, spec: PushSpec, into: _Target) -> None:
         self._connection = connection
         self._dialect = dialect
         self._spec = spec
-        self._table = target(spec)
-        self._columns = parse_columns(spec.columns)
-        self._rules = dialect.rules(connection, self._table)
-        self._sent_columns = (Column(spec.key_column, ColumnKind.TEXT), *self._columns)
+        self._into = into
+        self._rules = dialect.rules(connection, into.table)
 
     def write(self, rows: Sequence[Record]) -> dict[str, PushResult]:
         """All rows in one go, or, if some are refused, all but those."""
@@ -114,9 +136,8 @@ class _Writer:
     def _store(self, rows: Sequence[Record]) -> dict[str, PushResult]:
         """Insert what is missing, then compare what was there before."""
         key = self._spec.key_column
-        statement = self._dialect.insert_missing(self._table, key, self._sent_columns, rows)
         by_key = {str(row[key]): row for row in rows}
-        written = self._rows(statement)
+        written = self._rows(self._into.insert, self._dialect.row_parameters(self._into.sent, rows))
         if not written.keys() <= by_key.keys():
             raise InvalidData(
                 f"Column {key} of table {self._spec.push} changes the keys it is given, so rows could not "
@@ -138,12 +159,12 @@ class _Writer:
         return {key: self._present_result(key, by_key[key], present.get(key)) for key in keys}
 
     def _present(self, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        key = self._spec.key_column
-        return self._rows(self._dialect.select_present(self._table, key, keys))
+        return self._rows(self._into.select, {"keys": list(keys)})
 
-    def _rows(self, statement: Executable) -> dict[str, Mapping[str, Any]]:
+    def _rows(self, statement: Executable, parameters: dict[str, Any]) -> dict[str, Mapping[str, Any]]:
         key = self._spec.key_column
-        return {str(row[key]): dict(row) for row in self._connection.execute(statement).mappings()}
+        found = self._connection.execute(statement, parameters).mappings()
+        return {str(row[key]): dict(row) for row in found}
 
     def _present_result(self, key: str, sent: Record, stored: Mapping[str, Any] | None) -> PushResult:
         if stored is None:
@@ -157,7 +178,7 @@ class _Writer:
         return PushResult(key, PushStatus.PRESENT, self._external_id(stored))
 
     def _differences(self, sent: Record, stored: Mapping[str, Any]) -> list[str]:
-        return [column.name for column in self._columns if not _same(column, sent, stored)]
+        return [column.name for column in self._into.columns if not _same(column, sent, stored)]
 
     def _set_aside(self, rows: Sequence[Record], exc: _NotKept) -> dict[str, PushResult]:
         key = self._spec.key_column
@@ -182,8 +203,7 @@ class _Writer:
         return str(row[self._spec.external_id_column])
 
 
-def _prepare(spec: PushSpec, batch: Sequence[Outgoing]) -> _Prepared:
-    columns = parse_columns(spec.columns)
+def _prepare(spec: PushSpec, columns: Sequence[Column], batch: Sequence[Outgoing]) -> _Prepared:
     rows: dict[str, Record] = {}
     refused: dict[int, str] = {}
     for index, outgoing in enumerate(batch):
@@ -197,9 +217,11 @@ def _prepare(spec: PushSpec, batch: Sequence[Outgoing]) -> _Prepared:
 
 
 def _results(
-    spec: PushSpec, batch: Sequence[Outgoing], prepared: _Prepared, stored: Mapping[str, PushResult]
+    columns: Sequence[Column],
+    batch: Sequence[Outgoing],
+    prepared: _Prepared,
+    stored: Mapping[str, PushResult],
 ) -> Iterator[PushResult]:
-    columns = parse_columns(spec.columns)
     seen: set[str] = set()
     for index, outgoing in enumerate(batch):
         key = outgoing.key

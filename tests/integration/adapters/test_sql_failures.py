@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from adapters.contract import Adapter, Outgoing, PushStatus
+from adapters.datasource.sql import database
 from adapters.registry import get_adapter
 from kernel.errors import (
     AuthenticationFailed,
@@ -41,6 +42,7 @@ OPERATIONS: dict[str, Any] = {
         "columns": {"name": "text", "n": "decimal"},
     },
 }
+PING = b"Q\0\0\0\6;\0"
 
 
 def line(project: str = "A") -> Outgoing:
@@ -161,11 +163,24 @@ def test_a_connection_that_died_in_the_pool_is_replaced(erp: Erp) -> None:
     adapter = erp.adapter(OPERATIONS)
     adapter.push("lines", {}, [line()])
     erp.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         "WHERE application_name = 'sluice' AND datname = current_database()"
     )
     assert [result.status for result in adapter.push("lines", {}, [line()])] == [PushStatus.WRITTEN]
     adapter.close()
+
+
+def test_a_connection_is_asked_whether_it_lives_only_after_a_while(
+    erp: Erp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxied(erp) as (adapter, proxy):
+        adapter.push("lines", {}, [line()])
+        proxy.cut_at, proxy.cuts = PING, 1
+        adapter.push("lines", {}, [line()])
+        assert proxy.cuts == 1
+        monkeypatch.setattr(database, "_TRUSTED_SECONDS", 0)
+        assert [result.status for result in adapter.push("lines", {}, [line()])] == [PushStatus.WRITTEN]
+        assert proxy.cuts == 0  # it did not answer, and another one was taken
 
 
 def test_values_show_in_no_text_of_the_whole_chain(erp: Erp) -> None:

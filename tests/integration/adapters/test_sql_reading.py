@@ -92,6 +92,12 @@ def test_pages_are_bounded_and_in_order(erp: Erp) -> None:
     adapter.close()
 
 
+def test_a_full_page_at_the_end_is_the_last(erp: Erp) -> None:
+    adapter = erp.adapter({"numbers": COUNTED})
+    assert [len(page) for page in adapter.fetch("numbers", {"count": 10_000})] == [5000, 5000]
+    adapter.close()
+
+
 def test_no_rows_are_one_empty_page_with_its_columns(erp: Erp) -> None:
     adapter = erp.adapter({"numbers": COUNTED})
     (page,) = adapter.fetch("numbers", {"count": 0})

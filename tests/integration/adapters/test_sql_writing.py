@@ -240,6 +240,19 @@ def test_the_batch_is_refused_as_a_whole_when_the_table_is_wrong(erp: Erp) -> No
         push(erp, [Outgoing("k", {"work_date": "2026"})], columns={"work_date": "text"})
 
 
+def test_a_table_may_change_between_pushes_of_one_adapter(erp: Erp) -> None:
+    erp.run("CREATE TABLE growing (posting_key text UNIQUE, note text)")
+    operation = {**JOB_LINES, "push": "growing", "columns": {"note": "text"}, "id_column": None}
+    adapter = erp.adapter({"lines": operation})
+    adapter.push("lines", {}, [Outgoing("first", {"note": "0"})])
+    for number in range(20):
+        if number == 10:
+            erp.run("ALTER TABLE growing ALTER note TYPE varchar(99), ADD more integer")
+        sent = [Outgoing(f"k{number}", {"note": "1"}), Outgoing("first", {"note": "0"})]
+        assert statuses(adapter.push("lines", {}, sent)) == [WRITTEN, PRESENT]
+    adapter.close()
+
+
 def test_a_key_column_that_changes_keys_is_found_out_before_the_commit(erp: Erp) -> None:
     erp.run("CREATE TABLE padded (posting_key char(80) UNIQUE, note text)")
     with pytest.raises(InvalidData, match="posting_key of table padded changes the keys"):

@@ -66,25 +66,35 @@ class Report:
             ]
             if measured:
                 yield f"\n{work}. {title.format(**asdict(self.amounts))}\n"
-                yield self._table(measured, metrics)
+                yield self._figures(measured, metrics)
+                yield from self._ratios(
+                    measured, [metric for metric in metrics if metric.key not in _UNCOMPARED]
+                )
 
-    def _table(self, contenders: Sequence[Contender], metrics: Sequence[Metric]) -> str:
-        """Medians and ranges; then how many times better each way of this engine is than that of the row."""
-        compared = [
-            (own, metric)
-            for own in contenders
-            for metric in metrics
-            if own.own and metric.key not in _UNCOMPARED
+    def _figures(self, contenders: Sequence[Contender], metrics: Sequence[Metric]) -> str:
+        """Medians and ranges."""
+        rows = [
+            [each.title, *(figures.shown(figures.figure(metric, self._rounds(each))) for metric in metrics)]
+            for each in contenders
         ]
-        head = ["engine", *(metric.title for metric in metrics)]
-        head += [f"{own.name}: x {metric.title.removesuffix(' ms')}" for own, metric in compared]
+        return figures.table(["engine", *(metric.title for metric in metrics)], rows)
+
+    def _ratios(self, contenders: Sequence[Contender], metrics: Sequence[Metric]) -> Iterator[str]:
+        """How many times better each way of this engine is than each of the others."""
+        own = [each for each in contenders if each.own]
+        others = [each for each in contenders if not each.own]
+        if not own or not others:
+            return
+        head = [f"{ours.name}: {metric.title.removesuffix(' ms')}" for ours in own for metric in metrics]
         rows = []
-        for each in contenders:
-            mine = self._rounds(each)
-            ratios = [figures.ratio(metric, self._rounds(own), mine) for own, metric in compared]
-            found = [figures.shown(figures.figure(metric, mine)) for metric in metrics]
-            rows.append([each.title, *found, *map(figures.number, ratios)])
-        return figures.table(head, rows)
+        for each in others:
+            ratios = [
+                figures.ratio(metric, self._rounds(ours), self._rounds(each))
+                for ours in own
+                for metric in metrics
+            ]
+            rows.append([each.title, *map(figures.number, ratios)])
+        yield "\n" + figures.table(["times better than", *head], rows)
 
     def _engine(self, contender: Contender) -> dict[str, Any]:
         metrics, mine = self._metrics(), self._rounds(contender)

@@ -42,12 +42,17 @@ def test_each_work_is_a_table_of_those_that_did_it(report: Report) -> None:
     assert "Absent Peer" not in text
 
 
-def test_ratios_stand_in_the_row_of_the_peer(report: Report) -> None:
-    lines = report.text().splitlines()
-    head = next(line for line in lines if "runs/s" in line)
-    assert "sluice: x runs/s" in head
-    row = next(line for line in lines if line.startswith("Some Peer"))
-    assert row.split()[-1] == "2.50", "the median of 3 and 2"
+def test_ratios_stand_in_a_table_of_their_own_in_the_row_of_the_peer(report: Report) -> None:
+    single = report.text().split("\nW2. ")[0]
+    head, _, *rows = single[single.index("times better than") :].strip().splitlines()
+    assert head.split("  ")[-1].strip() == "sluice: runs/s"
+    assert [row.split()[:2] for row in rows] == [["Some", "Peer"]]
+    assert rows[0].split()[-1] == "2.50", "the median of 3 and 2"
+
+
+def test_without_this_engine_there_are_no_ratios() -> None:
+    report = Report([PEER], AMOUNTS, Results({"peer": [Measured(together=10)]}))
+    assert "times better" not in report.text()
 
 
 def test_it_says_what_was_not_measured_and_how_busy_the_machine_was(report: Report) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from adapters.contract import Adapter
 from store.runs import RunRow
+from tests.integration.chunks.desk import definition as chunks_definition
+from tests.integration.chunks.desk import set_up
 from tests.integration.runs.test_segments import CANARY, LOG, definition
 from tests.secrecy.careless import Careless, How
 from tests.secrecy.places import database_places
@@ -24,6 +26,16 @@ def careless_run(world: World, how: How, rejects: str = "dead_letter") -> RunRow
 
     drive(world.with_adapter(wrap), run.id)
     return world.run(run.id)
+
+
+CHUNKS = """
+        - key: priced
+          transform: {sql: "SELECT secret AS number, amount FROM chunk"}
+          sensitive: [number]
+        - key: posted
+          push: {connector: desk, operation: post, records: priced, key: [number]}
+          retry: {attempts: 1}
+"""
 
 
 def password(world: World) -> str:
@@ -72,3 +84,23 @@ def test_what_is_not_sensitive_stays(world: World) -> None:
     [(reason,)] = world.sql("SELECT reason FROM sluice.posting ORDER BY reason LIMIT 1")
     assert "Invoice" in reason
     assert "1.25" in reason
+
+
+@pytest.mark.parametrize("how", [How.TRANSIENT, How.INVALID, How.REJECTED])
+def test_chunks_that_go_together_are_told_of_without_credentials_and_values(
+    world: World, how: How, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_up(world, [(f"A{number}", "1.00") for number in range(4)])
+    world.publish(chunks_definition(CHUNKS, dispatch="      batch: 4"))
+    run = world.start("post-orders")
+
+    def wrap(inner: Adapter) -> Adapter:
+        return cast(Adapter, Careless(inner, how))
+
+    drive(world.with_adapter(wrap), run.id)
+    told = str(world.sql("SELECT failure FROM sluice.chunk_run")) + caplog.text
+    told += str(world.sql("SELECT failure, attempts FROM sluice.task_run"))
+    told += str(world.sql("SELECT reason FROM sluice.posting"))
+    assert told.count("Login [redacted] failed for") >= 4
+    for hidden in ("canary-", password(world)):
+        assert hidden not in told

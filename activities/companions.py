@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 MOST = 50
 """Calls that go together."""
-QUICK_SECONDS = 0.005
+QUICK_SECONDS = 0.02
 """How long the part of a call that cannot be shared may take, so that others may wait for it."""
 _WEIGHT = 0.3
 _REMEMBERED = 64

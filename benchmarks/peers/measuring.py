@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from benchmarks.peers import work
-from benchmarks.peers.memory import peak_megabytes
+from benchmarks.peers.processes import cpu_seconds, peak_megabytes
 from benchmarks.peers.sink import Sink
 
 WARM_UP = 20
@@ -61,11 +61,17 @@ class Amounts:
 
 @dataclass
 class Measured:
-    """One round of one engine. Times in milliseconds, one for each run or signal; rates per second."""
+    """One round of one engine. Times in milliseconds, one for each run or signal; rates per second.
+
+    `run_cpu` and `chunk_cpu` are processor time of the processes that execute, in milliseconds: for each run of
+    those submitted together, and for each chunk of the last fan-out. On a busy machine they tell more than rates.
+    """
 
     start: list[float] = field(default_factory=list)
     end: list[float] = field(default_factory=list)
     together: float | None = None
+    run_cpu: float | None = None
+    chunk_cpu: float | None = None
     fan_outs: dict[int, float] = field(default_factory=dict)
     signal: list[float] = field(default_factory=list)
     memory: float | None = None
@@ -84,12 +90,12 @@ def measure(engine: Engine, sink: Sink, amounts: Amounts) -> Measured:
         if amounts.single:
             _single(engine, sink, amounts.single, measured)
         if amounts.together:
-            measured.together = _together(engine, sink, amounts.together)
+            _together(engine, sink, amounts.together, measured)
     with _noting(measured, "W2"):
         if amounts.fan_outs:
             engine.fan_out(f"warm-{uuid4().hex[:8]}", min(WARM_UP_TOGETHER, *amounts.fan_outs))
         for count in amounts.fan_outs:
-            measured.fan_outs[count] = _fan_out(engine, sink, count)
+            _fan_out(engine, sink, count, measured)
     with _noting(measured, "W3"):
         if amounts.signals:
             measured.signal = _signals(engine, sink, amounts.waiting, amounts.signals)
@@ -128,24 +134,26 @@ def _single(engine: Engine, sink: Sink, count: int, measured: Measured) -> None:
     sink.expect({unit: work.pushed_by_run(unit) for unit in units})
 
 
-def _together(engine: Engine, sink: Sink, count: int) -> float:
+def _together(engine: Engine, sink: Sink, count: int, measured: Measured) -> None:
+    """Many runs at once."""
     engine.run_all(_units("warm", min(WARM_UP_TOGETHER, count)))
     units = _units("many", count)
-    began = time.perf_counter()
+    cpu, began = cpu_seconds(engine.processes()), time.perf_counter()
     engine.run_all(units)
-    seconds = time.perf_counter() - began
+    measured.together = count / (time.perf_counter() - began)
+    measured.run_cpu = (cpu_seconds(engine.processes()) - cpu) / count * 1000
     sink.expect({unit: work.pushed_by_run(unit) for unit in units})
-    return count / seconds
 
 
-def _fan_out(engine: Engine, sink: Sink, count: int) -> float:
+def _fan_out(engine: Engine, sink: Sink, count: int, measured: Measured) -> None:
+    """One parent."""
     group = f"fan-{uuid4().hex[:8]}"
-    began = time.perf_counter()
+    cpu, began = cpu_seconds(engine.processes()), time.perf_counter()
     engine.fan_out(group, count)
-    seconds = time.perf_counter() - began
+    measured.fan_outs[count] = count / (time.perf_counter() - began)
+    measured.chunk_cpu = (cpu_seconds(engine.processes()) - cpu) / count * 1000
     units = [work.chunk_unit(group, number) for number in range(count)]
     sink.expect({unit: work.pushed_by_chunk(unit, number) for number, unit in enumerate(units)})
-    return count / seconds
 
 
 def _signals(engine: Engine, sink: Sink, waiting: int, count: int) -> list[float]:

@@ -107,10 +107,12 @@ def test_every_metric_has_a_key_of_its_own() -> None:
 
 def test_metrics_read_what_was_measured() -> None:
     measured = Measured(
-        start=[1, 2, 3], end=[10, 20, 30], together=40, fan_outs={1000: 50}, signal=[5, 6, 7], memory=60
-    )
+        start=[1, 2, 3], end=[10, 20, 30], together=40, fan_outs={1000: 50}, signal=[5, 6, 7], memory=60,
+        run_cpu=70, chunk_cpu=80,
+    )  # fmt: skip
     found = {metric.key: metric.of(measured) for metric in figures.metrics((1000, 5000))}
     assert found == {
         "start_p50": 2, "end_p50": 20, "end_p95": 30, "together": 40, "fan_out_1000": 50,
         "fan_out_5000": None, "signal_p50": 6, "signal_p95": 7, "memory": 60,
+        "run_cpu": 70, "chunk_cpu": 80,
     }  # fmt: skip

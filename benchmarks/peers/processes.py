@@ -1,4 +1,4 @@
-"""How much memory processes have needed."""
+"""How much memory and processor time processes have needed."""
 
 import re
 from collections.abc import Sequence
@@ -14,6 +14,12 @@ def peak_megabytes(processes: Sequence[int]) -> float:
     """Resident memory of these processes together: the most each ever had, or what it has where only that is
     known."""
     return sum(_peak(process) for process in processes)
+
+
+def cpu_seconds(processes: Sequence[int]) -> float:
+    """Processor time of these processes together, since each began."""
+    times = [psutil.Process(process).cpu_times() for process in processes]
+    return float(sum(time.user + time.system for time in times))
 
 
 def _peak(process: int) -> float:

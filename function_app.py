@@ -5,7 +5,6 @@ import base64
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -13,8 +12,7 @@ import azure.functions as func
 from activities.adapter_pool import AdapterPool
 from activities.blueprint import activity_blueprint
 from activities.services import Services
-from adapters.contract import Connector, Operation
-from adapters.registry import describe, get_adapter
+from adapters.registry import get_adapter, operations_of
 from commands.deployment import Deployment, RecoveryPolicy
 from commands.metrics import OpenTelemetryMetrics
 from kernel.clock import utc_now
@@ -41,7 +39,7 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
     application.register_functions(activity_blueprint(_services(settings, database, blobs, envelope, engine)))
     application.register_functions(orchestrator_blueprint())
     deployment = Deployment(
-        database, blobs, envelope, engine, _operations, utc_now, settings.environment,
+        database, blobs, envelope, engine, operations_of, utc_now, settings.environment,
         settings.max_upload_bytes,
         OpenTelemetryMetrics(),
         RecoveryPolicy(settings.max_recoveries, settings.silent_after, settings.history_kept),
@@ -50,12 +48,6 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
         trigger_blueprint(deployment, platform_authentication=settings.platform_authentication)
     )
     return application
-
-
-def _operations(
-    key: str, system: str, settings: Mapping[str, Any], secrets: Mapping[str, str]
-) -> Mapping[str, Operation]:
-    return describe(Connector(key, system, settings, secrets))
 
 
 def _services(

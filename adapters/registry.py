@@ -79,6 +79,13 @@ def describe(connector: Connector) -> Mapping[str, Operation]:
     return read()
 
 
+def operations_of(
+    key: str, system: str, settings: Mapping[str, Any], secrets: Mapping[str, str]
+) -> Mapping[str, Operation]:
+    """What a connector of these parts could do; raises as `describe` does."""
+    return describe(Connector(key, system, settings, secrets))
+
+
 def get_adapter(connector: Connector, environment: str, credentials: CredentialProvider) -> Adapter:
     """A new adapter; close it afterwards. It connects when first used.
 

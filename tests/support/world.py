@@ -21,8 +21,8 @@ from activities.adapter_pool import AdapterPool
 from activities.contract import Next, Outcome, SegmentInput
 from activities.run_segment import run_segment
 from activities.services import Services
-from adapters.contract import Adapter, Connector, Operation
-from adapters.registry import describe, get_adapter
+from adapters.contract import Adapter
+from adapters.registry import get_adapter, operations_of
 from commands.connectors import save_connector, save_object_type
 from commands.deployment import Deployment
 from commands.files import upload_file
@@ -238,17 +238,11 @@ def make_world(app_url: str, owner_url: str, erp_url: str, storage: str) -> Worl
         Gates(Secret(storage)),
     )  # fmt: skip
     deployment = Deployment(
-        database, blobs, envelope, engine, _operations, clock, "sandbox", 1_000_000, Counted()
+        database, blobs, envelope, engine, operations_of, clock, "sandbox", 1_000_000, Counted()
     )
     world = World(deployment, services, erp_url, owner_url.replace("+psycopg", ""))
     _register(world, address)
     return world
-
-
-def _operations(
-    key: str, system: str, settings: Mapping[str, Any], secrets: Mapping[str, str]
-) -> Mapping[str, Operation]:
-    return describe(Connector(key, system, settings, secrets))
 
 
 def _register(world: World, address: Mapping[str, Any]) -> None:

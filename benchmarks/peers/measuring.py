@@ -63,8 +63,9 @@ class Amounts:
 class Measured:
     """One round of one engine. Times in milliseconds, one for each run or signal; rates per second.
 
-    `run_cpu` and `chunk_cpu` are processor time of the processes that execute, in milliseconds: for each run of
-    those submitted together, and for each chunk of the last fan-out. On a busy machine they tell more than rates.
+    `run_cpu` and `chunk_cpu` are processor time of the processes that execute, in milliseconds: for each run
+    of those submitted together, and for each chunk of the last fan-out. On a busy machine they tell more than
+    rates.
     """
 
     start: list[float] = field(default_factory=list)

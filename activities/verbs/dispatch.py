@@ -109,4 +109,4 @@ def _fault(chunk: ChunkRow) -> Fault:
     failure = chunk.failure or {}
     named = ", ".join(f"{name} {value}" for name, value in chunk.shown.items())
     said = f"Chunk {chunk.number} ({named}): {failure.get('message', 'it failed.')}"
-    return Fault(str(failure.get("code", "failed")), said)
+    return Fault("chunk_failed", said)

@@ -34,7 +34,11 @@ TABLES: Mapping[type[StrEnum], Mapping[Any, frozenset[Any]]] = {
 # What each machine starts with, from where it can come back there, and where it can rest for good.
 ENDS: Mapping[type[StrEnum], tuple[Any, set[Any], set[Any]]] = {
     RunState: (RunState.PENDING, set(), {RunState.SUCCEEDED, RunState.CANCELLED}),
-    TaskState: (TaskState.PENDING, set(), {TaskState.SUCCEEDED, TaskState.CANCELLED, TaskState.SKIPPED}),
+    TaskState: (
+        TaskState.PENDING,
+        {TaskState.FAILED},  # a chunk whose run is retried
+        {TaskState.SUCCEEDED, TaskState.CANCELLED, TaskState.SKIPPED},
+    ),
     PostingState: (
         PostingState.INTENDED,
         {PostingState.SENT, PostingState.REJECTED},  # known not to be written: the record may be sent again

@@ -1,4 +1,4 @@
-"""Runs the run orchestrator on Microsoft's engine, with activities that answer from a script."""
+"""Runs the orchestrators on Microsoft's engine, with activities that answer from a script."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,22 @@ from durabletask.testing import create_test_backend
 from durabletask.worker import TaskHubGrpcWorker
 from google.protobuf.json_format import MessageToDict
 
-from activities.contract import RUN_SEGMENT, Next, Outcome
+from activities.contract import RUN_CHUNKS, RUN_SEGMENT, ChunksOutcome, Next, Outcome, Then
 from localhost.services.ports import free_port
-from orchestrators.names import WAKE, WORKFLOW_RUN
+from orchestrators.chunk_run import chunk_run
+from orchestrators.dispatch_page import dispatch_page
+from orchestrators.names import CHUNK_RUN, DISPATCH_PAGE, WAKE, WORKFLOW_RUN
 from orchestrators.workflow_run import workflow_run
 
 HOST = Path(__file__).resolve().parents[2] / "host.json"
 LONG_SECONDS = 3600.0
+CHILD = "01a1f000-0000-7000-8000-000000000001"
+"""The run of every nested one."""
 
-type Script = Sequence[Outcome | Exception]
+ORCHESTRATORS = {WORKFLOW_RUN: workflow_run, DISPATCH_PAGE: dispatch_page, CHUNK_RUN: chunk_run}
+
+type Script = Sequence[Outcome | ChunksOutcome | Exception]
+"""What the activities answer, in order. A nested run ends at once, like chunks that nothing is said of."""
 
 
 def default_version() -> str:
@@ -31,14 +38,17 @@ def default_version() -> str:
 
 
 class Hub:
-    """An in-memory task hub whose `run_segment` answers from a script."""
+    """An in-memory task hub whose activities answer from a script."""
 
     def __init__(self, port: int) -> None:
         self.asked: list[tuple[str, int]] = []
         self.script: list[Outcome | Exception] = []
+        self.chunks: list[ChunksOutcome] = []
         self._worker = cast(Any, TaskHubGrpcWorker(host_address=f"localhost:{port}"))
-        self._worker._registry.add_named_orchestrator(WORKFLOW_RUN, workflow_run)
+        for name, orchestrator in ORCHESTRATORS.items():
+            self._worker._registry.add_named_orchestrator(name, orchestrator)
         self._worker._registry.add_named_activity(RUN_SEGMENT, self._segment)
+        self._worker._registry.add_named_activity(RUN_CHUNKS, self._chunks)
         self._client = TaskHubGrpcClient(host_address=f"localhost:{port}")
         self._worker.start()
 
@@ -54,7 +64,8 @@ class Hub:
     def run(self, script: Script, **given: int) -> Any:
         """Run the orchestrator against the script; returns its final state. Waits without end, and of hours,
         are ended by a wake-up."""
-        self.script = list(script)
+        self.chunks = [answer for answer in script if isinstance(answer, ChunksOutcome)]
+        self.script = [answer for answer in script if not isinstance(answer, ChunksOutcome)]
         instance = self._client.schedule_new_orchestration(
             WORKFLOW_RUN, input={"run_id": "r1", **given}, version=default_version()
         )
@@ -67,12 +78,23 @@ class Hub:
 
     def _segment(self, context: ActivityContext, given: dict[str, Any]) -> dict[str, Any]:
         self.asked.append((given["run_id"], given["segment"]))
+        if given["run_id"] == CHILD:
+            return Outcome(Next.ENDED, 0, state="SUCCEEDED").to_dict()
         answer = self.script.pop(0)
         if isinstance(answer, Exception):
             raise answer
         if answer.next is Next.SUSPENDED or answer.wait_seconds >= LONG_SECONDS:
             self._client.raise_orchestration_event(context.orchestration_id, WAKE)
         return answer.to_dict()
+
+    def _chunks(self, _context: ActivityContext, _given: dict[str, Any]) -> dict[str, Any]:
+        return (self.chunks.pop(0) if self.chunks else ChunksOutcome(Then.DONE)).to_dict()
+
+
+def below(history: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The last sub-orchestration of each name that a history began: its instance id."""
+    made = [event.get("subOrchestrationInstanceCreated") for event in history]
+    return {str(one["name"]): str(one["instanceId"]) for one in made if one is not None}
 
 
 @contextmanager

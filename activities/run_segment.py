@@ -135,10 +135,12 @@ class _Segment:
         return Outcome(Next.CONTINUE, self.index)
 
     def _meanwhile(self, outcome: Outcome) -> Outcome:
-        """Others work for this run now."""
+        """Others work for this run now, unless it is to stop."""
         now = self.services.clock()
         with self.services.database.transaction(ENGINE) as connection:
-            check_current(connection, self.services, self.run_row, alone=True)
+            signal = runs.signal(connection, self.run_id, self.run_row.execution, now, alone=True)
+            if signal is not Signal.GO:
+                raise Interrupted(signal)
             self.notes.write(connection)
             executions.advance(connection, self.run_id, self.run_row.execution, self.index, now)
             if outcome.next is Next.RETRY:

@@ -13,7 +13,8 @@ from activities.services import ENGINE
 from activities.work import Work
 from kernel.errors import ChildFailed, InvalidData
 from kernel.ids import new_id
-from store import audit, nesting, operating, runs
+from store import audit, nesting, runs
+from store.retrying import retry_run
 from store.runs import RunRow
 from store.workflows import Version, numbered_version, version_by_id
 from workflows.inputs import child_inputs
@@ -69,7 +70,7 @@ def has_ended(child: RunRow) -> bool:
 
 
 def _retried(connection: Connection, work: Work, child: RunRow) -> RunRow:
-    operating.begin_again(connection, child, None, work.services.clock())
+    retry_run(connection, child, work.services.clock())
     _record(connection, work, "run.retried", child.id, {"parent": str(work.run.id)})
     return runs.get_run(connection, child.id)
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from commands.deployment import Deployment
 from commands.edits import edited
 from commands.orchestrations import Orchestrations
+from commands.repairable import check_repairable
 from kernel.errors import Conflict, Fault, InvalidRequest, NotFound
 from kernel.ids import new_id
 from kernel.traces import trace_of
@@ -75,10 +76,12 @@ def retry_letters(deployment: Deployment, asked: Retry, orchestrations: Orchestr
     with deployment.database.transaction(asked.actor) as connection:
         letters = _locked(connection, asked.ids)
         original = runs.get_run(connection, _one_origin(letters))
+        workflow = Workflow.model_validate(version_by_id(connection, original.version_id).definition)
         _check_ended(original)
+        check_repairable(connection, workflow, letters)
         _make_open(connection, letters)
         changed = _edited(connection, deployment, asked)
-        _insert_run(connection, deployment, original, letters[0].step_key, run_id, asked, now)
+        _insert_run(connection, deployment, original, workflow, letters[0].step_key, run_id, asked, now)
         why = Resolution(asked.actor, asked.reason, now)
         _certainly(dead_letters.take_up(connection, asked.ids, run_id, changed, why), letters)
         _audit(connection, original, run_id, asked, now)
@@ -159,10 +162,9 @@ def _sealed(deployment: Deployment, payload: Payload, run_id: UUID) -> bytes:
 
 
 def _insert_run(
-    connection: Connection, deployment: Deployment, original: RunRow, step_key: str, run_id: UUID,
-    asked: Retry, now: datetime,
+    connection: Connection, deployment: Deployment, original: RunRow, workflow: Workflow, step_key: str,
+    run_id: UUID, asked: Retry, now: datetime,
 ) -> None:  # fmt: skip
-    workflow = Workflow.model_validate(version_by_id(connection, original.version_id).definition)
     values = {
         "id": run_id,
         "workflow": original.workflow,

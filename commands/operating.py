@@ -7,8 +7,9 @@ audited in the same transaction. Durable execution is told afterwards; if that f
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -17,17 +18,17 @@ from sqlalchemy import Connection
 
 from commands.deployment import Deployment
 from commands.orchestrations import Orchestrations
-from kernel.durations import parse_duration
 from kernel.errors import Conflict
 from kernel.ids import new_id
 from kernel.traces import trace_of
-from store import audit, executions, operating, postings, runs
+from store import audit, executions, nesting, operating, runs
 from store.endings import end_run
 from store.idempotency import IdempotentRequest, earlier_result, remember
+from store.nested_runs import lock_below
+from store.retrying import retry_run
 from store.runs import RunRow
-from store.workflows import version_by_id
 from workflows.actions import Action, Effect, effect_of, refusal
-from workflows.states import RunState, TaskState
+from workflows.states import RunState
 from workflows.version import canonical_json
 
 logger = logging.getLogger(__name__)
@@ -66,11 +67,14 @@ def operate(deployment: Deployment, asked: Asked, orchestrations: Orchestrations
             return Operated(row, Effect(earlier["effect"]), repeated=True)
         run = operating.lock_run(connection, asked.run_id)
         effect = permitted(asked.action, run)
-        run_id = _EFFECTS[effect](_Doing(connection, deployment, asked, run, now))
+        doing = _Doing(connection, deployment, asked, run, now)
+        run_id = _EFFECTS[effect](doing)
         if asked.idempotency_key:
             remember(connection, request, {"run_id": str(run_id), "effect": effect}, now)
         row = runs.get_run(connection, run_id)
     _tell(orchestrations, effect, row)
+    for below, execution in doing.woken:
+        _tried(below, lambda: orchestrations.wake(below, execution))  # noqa: B023
     return Operated(row, effect)
 
 
@@ -91,13 +95,15 @@ def _request(asked: Asked) -> IdempotentRequest:
 
 @dataclass(frozen=True)
 class _Doing:
-    """An action in its transaction, with the run as it is, locked."""
+    """An action in its transaction, with the run as it is, locked. `woken` are the nested runs that are to
+    hear of it, with their executions."""
 
     connection: Connection
     deployment: Deployment
     asked: Asked
     run: RunRow
     now: datetime
+    woken: list[tuple[UUID, int]] = field(default_factory=list)
 
     def nothing(self) -> UUID:
         return self.run.id
@@ -114,6 +120,8 @@ class _Doing:
 
     def ask(self) -> UUID:
         self._certainly(operating.ask(self.connection, self.run, self.asked.action))
+        if self.asked.action is Action.CANCEL:
+            self._cancel_below()
         return self._audited(f"run.{self.asked.action}_requested")
 
     def rouse(self) -> UUID:
@@ -123,6 +131,7 @@ class _Doing:
     def rouse_and_ask(self) -> UUID:
         self._certainly(operating.ask(self.connection, self.run, self.asked.action))
         self._certainly(executions.rouse(self.connection, self.run.id, self.now))
+        self._cancel_below()
         return self._audited(f"run.{self.asked.action}_requested")
 
     def withdraw(self) -> UUID:
@@ -130,13 +139,8 @@ class _Doing:
         return self._audited(f"run.{self.run.requested}_withdrawn")
 
     def begin_again(self) -> UUID:
-        definition = version_by_id(self.connection, self.run.version_id).definition
-        timeout = definition.get("timeout")
-        deadline = self.now + parse_duration(timeout) if timeout else None
-        self._certainly(operating.begin_again(self.connection, self.run, deadline, self.now))
-        tasks = runs.get_tasks(self.connection, self.run.id)
-        repeated = [task.step_key for task in tasks if task.state is TaskState.FAILED]
-        released = postings.release_rejected(self.connection, self.run.id, repeated, self.now)
+        released = retry_run(self.connection, self.run, self.now)
+        self._certainly(released is not None)
         return self._audited("run.retried", execution=self.run.execution + 1, released=released)
 
     def copy(self) -> UUID:
@@ -158,6 +162,25 @@ class _Doing:
         details = {"workflow": old.workflow, "version": old.version, "replay_of": str(old.id)}
         self._record("run.started", run_id, details)
         return run_id
+
+    def _cancel_below(self) -> None:
+        """Ask nested runs to end too; those that nobody has begun end at once. One that is made meanwhile is
+        found the next time: whoever makes it holds a lock on the run above it until it can be seen."""
+        lock_below(self.connection, self.run.id)
+        while asked := nesting.cancel_below(self.connection, self.run.id, self.now):
+            for run_id, execution in asked:
+                self._cancelled_below(run_id, execution)
+            lock_below(self.connection, self.run.id)
+
+    def _cancelled_below(self, run_id: UUID, execution: int) -> None:
+        details = {"reason": self.asked.reason, "with": str(self.run.id)}
+        self._record("run.cancel_requested", run_id, details)
+        if runs.get_run(self.connection, run_id).state is not RunState.PENDING:
+            self.woken.append((run_id, execution))
+            return
+        because = self.asked.reason
+        end = partial(end_run, self.connection, run_id, execution, RunState.CANCELLED)
+        self._certainly(end(self.asked.actor, self.now, details=because))
 
     def _audited(self, action: str, **details: Any) -> UUID:
         self._record(action, self.run.id, {"reason": self.asked.reason, **details})
@@ -194,10 +217,14 @@ _STARTS = (Effect.BEGIN_AGAIN, Effect.COPY)
 
 def _tell(orchestrations: Orchestrations, effect: Effect, run: RunRow) -> None:
     """Durable execution hears of it at once, if it can; what is committed happens in any case."""
+    if effect in _WAKES and run.state is not RunState.PENDING:
+        _tried(run.id, lambda: orchestrations.wake(run.id, run.execution))
+    elif effect in _STARTS:
+        _tried(run.id, lambda: orchestrations.start(run.id, run.execution, 0))
+
+
+def _tried(run_id: UUID, call: Callable[[], None]) -> None:
     try:
-        if effect in _WAKES and run.state is not RunState.PENDING:
-            orchestrations.wake(run.id, run.execution)
-        elif effect in _STARTS:
-            orchestrations.start(run.id, run.execution, 0)
+        call()
     except Exception as exc:  # noqa: BLE001 - it is committed; a sweep tells it later
-        logger.warning("durable execution: %s", trace_of(exc), extra={"run_id": str(run.id)})
+        logger.warning("durable execution: %s", trace_of(exc), extra={"run_id": str(run_id)})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from store.tables import workflow_run
 from workflows.states import RunState
@@ -43,3 +43,40 @@ def nested_run(connection: Connection, run_id: UUID) -> NestedRun:
 
 def _nested(row: Any) -> NestedRun:
     return NestedRun(row.id, row.parent_step, row.workflow, RunState(row.state), row.detached)
+
+
+_BELOW = (
+    "WITH RECURSIVE below AS ("
+    " SELECT id, detached AS leaves FROM sluice.workflow_run WHERE parent_run_id = :run_id"
+    " UNION ALL SELECT child.id, child.detached OR below.leaves"
+    " FROM sluice.workflow_run child JOIN below ON child.parent_run_id = below.id)"
+)
+_OPEN = " state IN ('PENDING', 'RUNNING', 'SUSPENDED')"
+_COUNT_BELOW = text(
+    f"{_BELOW} SELECT count(*) FILTER (WHERE NOT leaves), count(*) FILTER (WHERE leaves)"  # noqa: S608
+    f" FROM sluice.workflow_run run JOIN below ON below.id = run.id WHERE {_OPEN}"
+)
+_LOCK_BELOW = text(
+    f"{_BELOW} SELECT id FROM sluice.workflow_run"  # noqa: S608
+    f" WHERE id IN (SELECT id FROM below WHERE NOT leaves) AND {_OPEN} ORDER BY depth, id"
+    " FOR NO KEY UPDATE"
+)
+
+
+@dataclass(frozen=True)
+class OpenBelow:
+    """How many runs below a run have not ended: those that are cancelled with it, and those that are not."""
+
+    following: int = 0
+    leaving: int = 0
+
+
+def count_open_below(connection: Connection, run_id: UUID) -> OpenBelow:
+    """The open runs below a run, at all levels."""
+    return OpenBelow(*connection.execute(_COUNT_BELOW, {"run_id": run_id}).one())
+
+
+def lock_below(connection: Connection, run_id: UUID) -> None:
+    """Lock the open runs that are cancelled with a run, from the top down: whoever cancels one of them at the
+    same moment takes them in the same order."""
+    connection.execute(_LOCK_BELOW, {"run_id": run_id})

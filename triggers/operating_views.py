@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from commands.forecasting import Forecast, StepForecast
+from commands.foreseen import ChunkCounts, Forecast, NestedCounts, StepForecast
 from triggers.bodies import Body
 from triggers.views import View
 from workflows.actions import Action
@@ -18,10 +18,37 @@ class OperateRun(Body):
     reason: Reason
 
 
+class ChunkForecastView(View):
+    """What would become of the chunks of a dispatch."""
+
+    runs: int
+    stands: int = Field(description="Not touched again")
+    waits: int = Field(description="Run when the run is resumed")
+    ends: int
+
+    @classmethod
+    def of(cls, chunks: ChunkCounts) -> "ChunkForecastView":
+        """The view of a dispatch's forecast."""
+        return cls.model_validate(chunks)
+
+
+class NestedForecastView(View):
+    """What would become of the open runs below a run, at all levels."""
+
+    ends: int
+    goes_on: int
+
+    @classmethod
+    def of(cls, nested: NestedCounts) -> "NestedForecastView":
+        """The view of a run's forecast."""
+        return cls.model_validate(nested)
+
+
 class StepForecastView(View):
     """What would become of one step. `will` is `stands`, `repeats`, `goes_on`, `runs`, `skipped`, `waits` or
     `ends`; the numbers are records. Without `known` more may be posted than the numbers say: the step reads
-    again, then posts whatever is not posted yet."""
+    again, then posts whatever is not posted yet. Dispatches have `chunks`; writes inside them follow as steps
+    of their own."""
 
     step: str
     verb: str
@@ -37,11 +64,13 @@ class StepForecastView(View):
     waits: int = Field(description="Posted when the run is resumed")
     elsewhere: int = Field(description="In the hands of other runs")
     known: bool
+    chunks: ChunkForecastView | None
 
     @classmethod
     def of(cls, step: StepForecast) -> "StepForecastView":
         """The view of a step's forecast."""
-        return cls.model_validate({**vars(step), **vars(step.counts)})
+        chunks = None if step.chunks is None else ChunkForecastView.of(step.chunks)
+        return cls.model_validate({**vars(step), **vars(step.counts), "chunks": chunks})
 
 
 class ForecastView(View):
@@ -51,10 +80,16 @@ class ForecastView(View):
     allowed: bool
     why_not: str | None
     steps: list[StepForecastView]
+    nested: NestedForecastView
     summary: str
 
     @classmethod
     def of(cls, found: Forecast) -> "ForecastView":
         """The view of a forecast."""
-        values: dict[str, Any] = {**vars(found), "steps": [StepForecastView.of(step) for step in found.steps]}
+        steps = [StepForecastView.of(step) for step in found.steps]
+        values: dict[str, Any] = {
+            **vars(found),
+            "steps": steps,
+            "nested": NestedForecastView.of(found.nested),
+        }
         return cls.model_validate(values)

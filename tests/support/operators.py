@@ -8,7 +8,8 @@ from uuid import UUID
 from activities.services import Services
 from adapters.contract import Idempotency, Operation
 from commands.deployment import Deployment
-from commands.forecasting import Counts, Forecast, forecast
+from commands.forecasting import forecast
+from commands.foreseen import Counts, Forecast
 from commands.operating import Asked, Operated, operate
 from store.runs import RunRow
 from tests.support.world import Unstarted, World, drive

@@ -7,7 +7,8 @@ import pytest
 
 from activities.finishing import fail_run
 from adapters.contract import Idempotency
-from commands.forecasting import Counts, Forecast, forecast
+from commands.forecasting import forecast
+from commands.foreseen import Counts, Forecast
 from kernel.errors import InternalError, InvalidData
 from store.runs import RunRow
 from tests.integration.runs.test_exactly_once import Killed

@@ -17,7 +17,7 @@ from activities.contract import SegmentInput
 from activities.run_segment import run_segment
 from activities.services import Services
 from adapters.contract import Adapter, Idempotency, Operation, Outgoing, PushResult
-from commands.forecasting import Counts
+from commands.foreseen import Counts
 from commands.operating import Operated
 from kernel.errors import Conflict, InDoubt, InvalidData
 from store.runs import RunRow

@@ -9,17 +9,16 @@ from a queue, polling it every 0.1 s.
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from dbos import DBOS
+from psycopg_pool import ConnectionPool
 
-from benchmarks.peers import work
+from benchmarks.peers import sink, work
 from benchmarks.peers.driving import Place, drive
-from benchmarks.peers.sink import Sink
 from benchmarks.peers.workers import as_worker, wait_until, worker_processes
 
 QUEUE = "bench"
@@ -27,6 +26,7 @@ POLL_SECONDS = 0.1
 WORKERS = 2
 WORKER_CONCURRENCY = 25
 RESULT_POLL_SECONDS = 0.01
+SINK_CONNECTIONS = 10
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Work:
 
 def define(sink_url: str, *, queued: bool) -> Work:
     """Register the work as workflows and steps. DBOS marks functions, so methods will not do."""
-    local = threading.local()
+    # Not a connection a thread: it has many threads, and the server has a hundred connections for all.
+    pool = ConnectionPool(sink_url, max_size=SINK_CONNECTIONS, kwargs={"autocommit": True}, open=True)
 
     def begin(workflow: Any, *arguments: Any) -> Any:
         return (
@@ -51,9 +52,8 @@ def define(sink_url: str, *, queued: bool) -> Work:
         )
 
     def push(unit: str, payload: str) -> None:
-        if not hasattr(local, "sink"):
-            local.sink = Sink(sink_url)
-        local.sink.push(unit, payload)
+        with pool.connection() as connection:
+            connection.execute(sink.PUSH, [unit, unit, payload])
 
     fetch_step = DBOS.step(name="fetch")(work.fetch)
     transform_step = DBOS.step(name="transform")(work.transform)

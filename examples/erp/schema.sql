@@ -37,3 +37,30 @@ INSERT INTO labour_rate (activity, hourly_rate) VALUES
     ('Settle Conditions With Supplier', 72.30),
     ('Settle Dispute With Supplier', 79.95)
 ON CONFLICT (activity) DO NOTHING;
+-- What the example council_spend.yaml writes: payments as the council publishes them, and its suppliers.
+CREATE TABLE IF NOT EXISTS council_spend_line (
+    line_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    line_key text NOT NULL UNIQUE,
+    file text NOT NULL,
+    line integer NOT NULL,
+    body text,
+    unit text,
+    category text,
+    code text,
+    paid_date date,
+    transaction text,
+    kind text,
+    supplier_id text,
+    supplier_name text NOT NULL,
+    supplier text NOT NULL,
+    amount numeric(18, 2) NOT NULL
+);
+CREATE INDEX IF NOT EXISTS council_spend_line_supplier ON council_spend_line (supplier);
+CREATE TABLE IF NOT EXISTS council_supplier (
+    summary_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    summary_key text NOT NULL UNIQUE,
+    folder text NOT NULL,
+    supplier text NOT NULL,
+    lines bigint NOT NULL CHECK (lines > 0),
+    amount numeric(18, 2) NOT NULL
+);

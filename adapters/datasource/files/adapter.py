@@ -2,26 +2,29 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from itertools import batched
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.contract import Adapter, CheckResult, Operation
 from adapters.datasource.files.csv_source import csv_table
 from adapters.datasource.files.findings import Findings
-from adapters.datasource.files.pages import Table, pages
-from adapters.datasource.files.parameters import FilesSettings, RecordsParameters
+from adapters.datasource.files.pages import PAGE_SIZE, Table, pages
+from adapters.datasource.files.parameters import FilesSettings, ListParameters, RecordsParameters
 from adapters.datasource.files.xlsx_source import xlsx_table
 from adapters.faults import refused, validated
 from kernel.errors import Fault, SluiceError
-from kernel.records import Column, Records
+from kernel.records import Column, ColumnKind, Records
 from kernel.verbs import Verb
 
 if TYPE_CHECKING:
     from adapters.datasource.files.blobs import Container
 
 RECORDS = "records"
+LIST = "list"
+_LISTED = (Column("path", ColumnKind.TEXT), Column("bytes", ColumnKind.INTEGER))
 _SETTINGS = "settings of a files connector"
-_PARAMETERS = f"parameters of files operation {RECORDS!r}"
+_PARAMETERS = "parameters of files operation {!r}"
 _NO_FORMAT = Fault(
     code="unknown_format",
     message="The path's extension is neither .csv nor .xlsx.",
@@ -35,7 +38,7 @@ _TABLES: Mapping[str, Callable[[bytes, RecordsParameters, Findings], Table]] = M
 
 
 class FilesAdapter(Adapter):
-    """Files in one blob container; its one operation is `records` (FETCH)."""
+    """Files in one blob container; its operations, `records` and `list`, are FETCHes."""
 
     system: ClassVar[str] = "files"
     settings_model = FilesSettings
@@ -43,7 +46,7 @@ class FilesAdapter(Adapter):
 
     @classmethod
     def catalogue(cls, settings: Mapping[str, Any]) -> Mapping[str, Operation]:
-        """The one operation, the same for all settings."""
+        """The operations, the same for all settings."""
         validated(FilesSettings, settings, what=_SETTINGS)
         return {
             RECORDS: Operation(
@@ -52,16 +55,25 @@ class FilesAdapter(Adapter):
                 summary="Reads the records of a CSV or XLSX file.",
                 parameters=RecordsParameters,
                 columns=_columns,
-            )
+            ),
+            LIST: Operation(
+                name=LIST,
+                verb=Verb.FETCH,
+                summary="Lists the files whose names begin and end as told, by name.",
+                parameters=ListParameters,
+                columns=lambda _parameters: _LISTED,
+            ),
         }
 
     def fetch(self, operation: str, parameters: Mapping[str, Any]) -> Iterator[Records]:
-        """Pages of the file's records in its order."""
+        """Pages of a file's records in its order, or of files by name."""
+        if operation == LIST:
+            return self._list(validated(ListParameters, parameters, what=_PARAMETERS.format(LIST)))
         if operation != RECORDS:
             raise self._unsupported(operation, Verb.FETCH)
         request = _request(parameters)
         if request.file_format is None:
-            raise refused(_PARAMETERS, [_NO_FORMAT])
+            raise refused(_PARAMETERS.format(RECORDS), [_NO_FORMAT])
         return self._pages(request)
 
     def check(self) -> CheckResult:
@@ -84,6 +96,17 @@ class FilesAdapter(Adapter):
         table = _TABLES[str(request.file_format)](data, request, findings)
         yield from pages(table, request, findings)
 
+    def _list(self, request: ListParameters) -> Iterator[Records]:
+        """One empty page if there are none."""
+        names = self._container.names(request.prefix)
+        found = ((name, size) for name, size in names if name.endswith(request.suffix))
+        delivered = False
+        for page in batched(found, PAGE_SIZE, strict=False):
+            delivered = True
+            yield Records(_LISTED, [{"path": name, "bytes": size} for name, size in page])
+        if not delivered:
+            yield Records(_LISTED)
+
     @cached_property
     def _container(self) -> "Container":
         # Imported here because it costs a quarter of a second that validating a workflow need not pay.
@@ -98,7 +121,7 @@ class FilesAdapter(Adapter):
 def _request(parameters: Any) -> RecordsParameters:
     if isinstance(parameters, RecordsParameters):
         return parameters
-    return validated(RecordsParameters, parameters, what=_PARAMETERS)
+    return validated(RecordsParameters, parameters, what=_PARAMETERS.format(RECORDS))
 
 
 def _columns(parameters: Any) -> tuple[Column, ...] | None:

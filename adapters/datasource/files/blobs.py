@@ -94,6 +94,12 @@ class Container:
                 etag=properties.etag, match_condition=MatchConditions.IfNotModified
             ).readall()
 
+    def names(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Names that begin with `prefix`, in the order of their characters, with their sizes in bytes."""
+        with self._mapped_errors():
+            for blob in self._client.list_blobs(name_starts_with=prefix or None):
+                yield str(blob.name), int(blob.size)
+
     def touch(self) -> None:
         """Prove that the container is there and may be listed."""
         with self._mapped_errors():

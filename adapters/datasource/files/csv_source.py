@@ -21,7 +21,7 @@ _QUOTE_HINT = 'Look for a quote without its partner; inside a quoted cell a quot
 
 
 def csv_table(data: bytes, parameters: RecordsParameters, findings: Findings) -> Table:
-    """The rows of a CSV file. Empty lines and rows of empty cells are no records.
+    """The rows of a CSV file. Empty lines are no records, nor are rows of empty cells unless they are kept.
 
     Rows of another width than the header, and quotes that do not pair, become findings as the rows are read.
     Raises `InvalidData` for a file that is not text in the given encoding or has no header.
@@ -50,7 +50,10 @@ def csv_table(data: bytes, parameters: RecordsParameters, findings: Findings) ->
             line=parameters.header_row,
             hint="Set the parameter header_row to the line that holds it.",
         )
-    return Table(header, parameters.header_row, _rows(reader, len(header), skipped, findings))
+    rows = _rows(reader, len(header), skipped, findings)
+    if parameters.empty_rows == "skip":
+        rows = (row for row in rows if any(row[1]))
+    return Table(header, parameters.header_row, rows)
 
 
 def _rows(reader: "Reader", width: int, skipped: int, findings: Findings) -> Iterator[Row]:
@@ -61,8 +64,7 @@ def _rows(reader: "Reader", width: int, skipped: int, findings: Findings) -> Ite
             line = skipped + last + 1
             last = reader.line_num
             if len(cells) == width:
-                if any(cells):
-                    yield line, cells
+                yield line, cells
             elif cells:
                 findings.add(_width_fault(line, skipped + last, len(cells), width))
     except csv.Error as exc:

@@ -7,6 +7,7 @@ from itertools import batched
 
 from adapters.datasource.files.cells import Cell, Reader, reader
 from adapters.datasource.files.findings import Findings, unreadable_because
+from adapters.datasource.files.headers import found_at
 from adapters.datasource.files.parameters import ColumnSpec, RecordsParameters
 from kernel.errors import Fault
 from kernel.records import Column, ColumnKind, Records, Value
@@ -110,16 +111,21 @@ def _fields(table: Table, parameters: RecordsParameters, findings: Findings) -> 
         faults += _unusable_headers(table, parameters)
     fields = []
     for name, spec in wanted.items():
-        header = spec.header or name
-        places = [index for index, text in enumerate(table.header) if text == header]
+        column = Column.parse(name, spec.type)
+        header, places = found_at(table.header, spec.headers(name), loosely=parameters.headers == "loose")
         if len(places) == 1:
-            column = Column.parse(name, spec.type)
             fields.append(_Field(column, places[0], reader(column, spec, parameters)))
+        elif spec.optional and not places:
+            fields.append(_Field(column, 0, _nothing))
         else:
             faults.append(_header_fault(table, name, header, len(places)))
     if faults:
         raise unreadable_because(findings.what, faults)
     return fields
+
+
+def _nothing(_cell: Cell) -> None:
+    """What a column holds that the file does not have."""
 
 
 def _header_fault(table: Table, name: str, header: str, occurrences: int) -> Fault:

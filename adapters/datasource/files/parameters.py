@@ -1,4 +1,4 @@
-"""Connector settings of the files adapter and the parameters of its one operation."""
+"""Connector settings of the files adapter and the parameters of its operations."""
 
 import codecs
 import re
@@ -59,16 +59,31 @@ class ColumnSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     type: str
-    header: str | None = Field(default=None, description="The header in the file, if not the column's name.")
+    header: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="The header in the file, if not the column's name; or several, of which the first that "
+        "the file has is read.",
+    )
+    optional: bool = Field(default=False, description="A file without the column has nulls in it.")
     format: str | None = Field(default=None, description="For dates that are not ISO, such as dd/mm/yyyy.")
     required: bool = Field(default=False, description="An empty cell is a fault.")
     trim: bool = Field(default=False, description="Drop white space around the cell before reading it.")
+
+    def headers(self, name: str) -> tuple[str, ...]:
+        """What the header of the column `name` may be, the preferred one first."""
+        return self.header if isinstance(self.header, tuple) else (self.header or name,)
 
     @field_validator("type")
     @classmethod
     def _known_type(cls, text: str) -> str:
         Column.parse("", text)
         return text
+
+    @model_validator(mode="after")
+    def _optional_or_required(self) -> Self:
+        if self.optional and self.required:
+            raise ValueError("a column is either optional or required.")
+        return self
 
     @model_validator(mode="after")
     def _date_format(self) -> Self:
@@ -94,6 +109,13 @@ class RecordsParameters(Parameters):
     delimiter: str = Field(default=",", description="CSV only.")
     sheet: str | None = Field(default=None, description="XLSX only; by default the first sheet.")
     header_row: int = Field(default=1, ge=1, description="The line that holds the header.")
+    headers: Literal["exact", "loose"] = Field(
+        default="exact",
+        description="With `loose` only the letters and digits of headers count, in either case.",
+    )
+    empty_rows: Literal["skip", "keep"] = Field(
+        default="skip", description="Whether a row whose cells are all empty is a record of nulls."
+    )
     columns: dict[str, Annotated[ColumnSpec, BeforeValidator(_spelled_out)]] | None = Field(
         default=None, min_length=1, description="Without columns every column of the file is read as text."
     )
@@ -160,3 +182,14 @@ class RecordsParameters(Parameters):
         if self.row_number:
             named.append(Column(self.row_number, ColumnKind.INTEGER))
         return tuple(named)
+
+
+class ListParameters(Parameters):
+    """Which files to list."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    prefix: str = Field(
+        default="", max_length=1024, description="What the names begin with, such as a folder."
+    )
+    suffix: str = Field(default="", max_length=1024, description="What they end with, such as `.csv`.")

@@ -36,7 +36,7 @@ _MAX_EXPANSION = 20
 
 
 def xlsx_table(data: bytes, parameters: RecordsParameters, findings: Findings) -> Table:
-    """The rows of one sheet; a formula counts as the value stored with it. Empty rows are no records.
+    """The rows of one sheet; a formula counts as the value stored with it.
 
     Raises `InvalidData` for what is not a readable workbook, a missing sheet, or a sheet without a header.
     """
@@ -53,7 +53,8 @@ def xlsx_table(data: bytes, parameters: RecordsParameters, findings: Findings) -
             line=header_line,
             hint="Set the parameter header_row to the row that holds it, or sheet to the right sheet.",
         )
-    return Table([header_text(cell) for cell in header], header_line, _filled(rows))
+    kept = rows if parameters.empty_rows == "keep" else _filled(rows)
+    return Table([header_text(cell) for cell in header], header_line, kept)
 
 
 def _gaps(data: bytes, sheet: str, what: str) -> Mapping[tuple[int, int], NoValue]:

@@ -128,6 +128,18 @@ def _files(path: str) -> Case:
     )
 
 
+def _listing() -> Case:
+    return Case(
+        "files",
+        "list",
+        Verb.FETCH,
+        _share_with_files,
+        _no_storage,
+        parameters={"prefix": "rates", "suffix": ".csv"},
+        records=({"path": "rates.csv", "bytes": 66},),
+    )
+
+
 _LIST: Mapping[str, Any] = {
     "fetch": "/pages/page_number/rates",
     "query": {"size": "{size}"},
@@ -169,6 +181,7 @@ def _service(operation: str, verb: Verb, **details: Any) -> Case:
 CASES = (
     _files("rates.csv"),
     _files("rates.xlsx"),
+    _listing(),
     Case(
         "sql",
         "rates",

@@ -45,6 +45,32 @@ def test_csv_and_workbook_deliver_the_same_records(share: Share) -> None:
     adapter.close()
 
 
+def test_files_are_listed_by_name(share: Share) -> None:
+    for path in ("q/b.csv", "q/a.csv", "q/notes.txt", "r/c.csv"):
+        share.upload(path, "a\n1\n")
+    adapter = share.adapter()
+
+    def listed(**parameters: Any) -> list[Any]:
+        return [row["path"] for page in adapter.fetch("list", parameters) for row in page.rows]
+
+    assert listed(prefix="q/", suffix=".csv") == ["q/a.csv", "q/b.csv"]
+    everything = listed()
+    assert everything == sorted(everything)
+    assert set(everything) >= {"q/a.csv", "q/b.csv", "q/notes.txt", "r/c.csv"}
+    (page,) = adapter.fetch("list", {"prefix": "none/"})
+    assert ([column.name for column in page.columns], len(page)) == (["path", "bytes"], 0)
+    adapter.close()
+
+
+def test_an_empty_row_of_a_workbook_is_kept_when_asked(share: Share) -> None:
+    share.upload("gap.xlsx", workbook({"Log": [["a"], [1], [None], [2]]}))
+    adapter = share.adapter()
+    assert rows(adapter, path="gap.xlsx", row_number="line", empty_rows="keep") == [
+        {"a": "1", "line": 2}, {"a": None, "line": 3}, {"a": "2", "line": 4},
+    ]  # fmt: skip
+    adapter.close()
+
+
 def test_nothing_is_read_before_the_first_page_is_asked_for(share: Share) -> None:
     adapter = share.adapter()
     pages = adapter.fetch("records", {"path": "later.csv"})

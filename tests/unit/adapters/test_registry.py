@@ -82,7 +82,7 @@ def test_a_refusal_lists_what_was_tried_in_order_and_is_always_the_same() -> Non
 
 def test_describe_needs_no_vault_and_lists_operations() -> None:
     assert list(describe(ERP)) == ["rates"]
-    assert list(describe(INBOX)) == ["records"]
+    assert list(describe(INBOX)) == ["records", "list"]
 
 
 def test_an_adapter_has_the_operations_that_its_class_describes() -> None:

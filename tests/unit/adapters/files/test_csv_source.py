@@ -92,6 +92,37 @@ def test_typed_records() -> None:
     ]
 
 
+def test_a_column_may_have_one_of_several_headers() -> None:
+    columns = {"payee": {"type": "text", "header": ["Supplier Name", "Payee"]}}
+    assert read("Payee\nAcme\n", columns=columns) == [{"payee": "Acme"}]
+    assert read("Payee,Supplier Name\nAcme,Best\n", columns=columns) == [{"payee": "Best"}]
+    (fault,) = faults("supplier name,amount\nAcme,1\n", columns=columns)
+    assert (fault.code, fault.line, fault.field) == ("missing_column", 1, "payee")
+    assert "Did you mean 'supplier name'?" in fault.hint
+
+
+@pytest.mark.parametrize("header", ["supplier_name", "SUPPLIER NAME ", "Supplier-Name", "SupplierName"])
+def test_loose_headers_compare_letters_and_digits(header: str) -> None:
+    columns = {"payee": {"type": "text", "header": "Supplier Name"}}
+    assert read(f"{header},a\nAcme,1\n", columns=columns, headers="loose") == [{"payee": "Acme"}]
+    (fault,) = faults(f"{header},suppliername\nAcme,1\n", columns=columns, headers="loose")
+    assert fault.code == "duplicate_header"
+
+
+@pytest.mark.parametrize("type_", ["text", "date", "decimal(18,2)"])
+def test_an_optional_column_that_is_missing_is_null(type_: str) -> None:
+    columns = {"a": "text", "b": {"type": type_, "optional": True}}
+    assert read("a\n1\n", columns=columns) == [{"a": "1", "b": None}]
+
+
+def test_empty_rows_are_records_when_they_are_to_be_kept() -> None:
+    text = "a,b\n1,2\n,\n\n3,4\n"
+    kept = read(text, empty_rows="keep", row_number="line")
+    assert kept == [{"a": "1", "b": "2", "line": 2}, {"a": None, "b": None, "line": 3},
+                    {"a": "3", "b": "4", "line": 5}]  # fmt: skip
+    assert [row["line"] for row in read(text, row_number="line")] == [2, 5]
+
+
 def test_without_columns_everything_is_text() -> None:
     (page,) = read_pages("a,b\n1,\n")
     assert [(column.name, column.type) for column in page.columns] == [("a", "text"), ("b", "text")]

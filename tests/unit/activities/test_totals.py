@@ -30,8 +30,8 @@ WORKFLOW = Workflow.model_validate(
 
 def task(key: str, state: TaskState = TaskState.SUCCEEDED, **parts: Any) -> TaskRow:
     empty: dict[str, Any] = {"counts": None, "measures": None, "failure": None, "attempts": []}
-    empty |= {"batch_digest": None}
-    return TaskRow(uuid4(), uuid4(), key, 0, "push", state, 1, NOW, NOW, **{**empty, **parts})
+    empty |= {"planning": None, "batch_digest": None}
+    return TaskRow(uuid4(), uuid4(), None, key, 0, "push", state, 1, NOW, NOW, **{**empty, **parts})
 
 
 def fates(posted: Any = 0, already_posted: Any = 0, rejected: Any = 0, held: Any = 0) -> dict[str, Any]:

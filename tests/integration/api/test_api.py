@@ -230,7 +230,7 @@ def test_an_object_type_must_be_a_json_schema(world: World) -> None:
     assert call(world, "object_types_save", name="thing", body={"schema": {"type": "nonsense"}}).status == 400
     assert call(world, "object_types_save", name="thing", body={"schema": {"type": "object"}}).status == 200
     names = [item["name"] for item in call(world, "object_types_list").body["items"]]
-    assert names == ["cost_line", "thing"]
+    assert names == ["cost_line", "spend_line", "thing"]
 
 
 def test_health(world: World) -> None:

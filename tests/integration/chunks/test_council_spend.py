@@ -193,7 +193,7 @@ def test_another_quarter_with_another_header_and_all_kinds_of_dirt(world: World,
 
 
 def test_a_file_that_cannot_be_read_leaves_the_others_alone(world: World, folder: str) -> None:
-    """Its chunk fails by name, no supplier is summed up, and a retry needs only the corrected file."""
+    """Its chunk fails by name, the good file is staged, and no supplier is summed up."""
     good = f"{HEADER}\r\nAcme Ltd,07/02/2017,T1,10,Rent,K1\r\n"
     run = run_on(world, folder, {"good.csv": good, "bad.csv": good.replace("Net Amount", "Worth")})
     assert run.state == "FAILED"

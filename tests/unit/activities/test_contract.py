@@ -7,14 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.contract import Next, Outcome, SegmentInput
+from activities.contract import ChunksInput, ChunksOutcome, Next, Outcome, Pages, SegmentInput, Then
 
+COUNTS = st.integers(0, 1000)
+IDS = st.uuids().map(str)
+POSITIONS = st.lists(COUNTS).map(tuple)
+PAGES = st.builds(Pages, st.just("each"), COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
 OUTCOMES = st.builds(
     Outcome,
     st.sampled_from(Next),
-    st.integers(0, 1000),
+    COUNTS,
     st.floats(0, 10**7),
     st.sampled_from(["", "SUCCEEDED", "FAILED", "CANCELLED"]),
+    st.none() | PAGES,
+    st.just("") | IDS,
+    COUNTS,
+)
+CHUNKS = st.builds(
+    ChunksInput, IDS, COUNTS, COUNTS, st.just("each"), COUNTS, COUNTS, COUNTS, POSITIONS, st.booleans()
+)
+CHUNK_OUTCOMES = st.builds(
+    ChunksOutcome, st.sampled_from(Then), POSITIONS, st.floats(0, 10**7), st.just("") | IDS, COUNTS
 )
 
 
@@ -30,10 +43,43 @@ def test_an_outcome_survives_the_way(outcome: Outcome) -> None:
     assert type(again.next) is Next
 
 
-@pytest.mark.parametrize("kind", [SegmentInput, Outcome])
-def test_only_ids_counts_and_names_cross(kind: type[SegmentInput] | type[Outcome]) -> None:
+@given(CHUNKS)
+def test_an_input_of_chunks_survives_the_way(asked: ChunksInput) -> None:
+    assert ChunksInput.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
+
+
+@given(CHUNK_OUTCOMES)
+def test_an_outcome_of_chunks_survives_the_way(outcome: ChunksOutcome) -> None:
+    assert ChunksOutcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+
+
+@given(st.builds(ChunksInput, IDS, COUNTS, COUNTS, st.just("each"), COUNTS, COUNTS, COUNTS))
+def test_without_positions_the_chunks_follow_each_other(asked: ChunksInput) -> None:
+    assert asked.chosen() == list(range(asked.first, asked.first + asked.count))
+
+
+@pytest.mark.parametrize("kind", [SegmentInput, Outcome, Pages, ChunksInput, ChunksOutcome])
+def test_only_ids_counts_and_names_cross(kind: type) -> None:
     """Durable history is readable in clear: a new field must be of a kind that cannot hold records."""
+    counts = (
+        "first",
+        "last",
+        "size",
+        "batch",
+        "concurrency",
+        "run_execution",
+        "child_execution",
+        "page",
+        "count",
+    )
     allowed = {
+        **dict.fromkeys(counts, int),
+        "pages": Pages | None,
+        "child": str,
+        "step": str,
+        "positions": tuple[int, ...],
+        "alone": bool,
+        "then": Then,
         "run_id": str,
         "segment": int,
         "execution": int,

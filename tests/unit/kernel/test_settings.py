@@ -146,7 +146,7 @@ def names_in_host_json() -> set[str]:
 
 
 def test_the_example_has_every_setting_and_no_other() -> None:
-    read_elsewhere = {"FUNCTIONS_WORKER_RUNTIME"} | names_in_host_json()
+    read_elsewhere = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT"} | names_in_host_json()
     assert set(example()) == {setting.name for setting in SETTINGS} | read_elsewhere
 
 

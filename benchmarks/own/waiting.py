@@ -14,8 +14,8 @@ _REASON = {"reason": "benchmark"}
 
 
 class Waiting:
-    """Runs that an operator has paused. They stand before their first step, so all of it comes after the
-    signal; where a step has to fail once for that, its system is closed meanwhile."""
+    """Runs that an operator has paused. To be there when that happens they wait for another attempt of their
+    push, whose system is closed meanwhile; all their steps are done again after the signal."""
 
     def __init__(self, engine: "Sluice", sink_url: str) -> None:
         self._engine = engine

@@ -1,5 +1,6 @@
 """The orchestrations of runs, through a durable client. PostgreSQL says what should be; these only wake."""
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
@@ -33,11 +34,17 @@ class Orchestrations(Protocol):
         ...
 
     def stop(self, run_id: UUID, execution: int) -> None:
-        """Terminate it. An activity that runs is not broken off, but the run no longer listens to it."""
+        """Terminate it. An activity that runs is not broken off, but the run no longer listens to it; what it
+        has begun for chunks stops by itself for the same reason, and nested runs go on."""
         ...
 
     def purge(self, run_id: UUID, execution: int) -> None:
         """Delete its history once it has ended."""
+        ...
+
+    def purge_begun_before(self, time: datetime) -> int:
+        """Delete the histories of all orchestrations that began before a time and have ended; returns how
+        many. Those for chunks and pages are not known by name."""
         ...
 
 
@@ -66,7 +73,20 @@ class DurableClient(Protocol):
         """Delete what is kept of it."""
         ...
 
+    def purge_orchestrations_by(
+        self,
+        created_time_from: datetime | None = None,
+        created_time_to: datetime | None = None,
+        runtime_status: list[OrchestrationStatus] | None = None,
+        recursive: bool = False,
+        timeout: timedelta | None = None,
+    ) -> Any:
+        """Delete what is kept of those that were created in that time and are in these states."""
+        ...
 
+
+PURGE_TIME = timedelta(minutes=1)
+_ENDED = [OrchestrationStatus.COMPLETED, OrchestrationStatus.FAILED, OrchestrationStatus.TERMINATED]
 _ALIVE = frozenset({OrchestrationStatus.PENDING, OrchestrationStatus.RUNNING, OrchestrationStatus.SUSPENDED})
 
 
@@ -97,9 +117,18 @@ class DurableOrchestrations:
         return Liveness.ALIVE if state.runtime_status in _ALIVE else Liveness.ENDED
 
     def stop(self, run_id: UUID, execution: int) -> None:
-        """Terminate the instance."""
-        self._client.terminate_orchestration(instance_id(run_id, execution))
+        """Terminate the instance, and not those below it: nested runs have instances of their own. Azure's
+        extension leaves these alone in any case."""
+        self._client.terminate_orchestration(instance_id(run_id, execution), recursive=False)
 
     def purge(self, run_id: UUID, execution: int) -> None:
-        """Purge the instance."""
-        self._client.purge_orchestration(instance_id(run_id, execution))
+        """Purge the instance. Those below it are found by their age: Azure's extension purges one at a time,
+        and an instance that went on with a new history does not know what it had begun before."""
+        self._client.purge_orchestration(instance_id(run_id, execution), recursive=False)
+
+    def purge_begun_before(self, time: datetime) -> int:
+        """Purge by time; what does not get done in the time of one call is done by the next."""
+        purged = self._client.purge_orchestrations_by(
+            created_time_to=time, runtime_status=_ENDED, timeout=PURGE_TIME
+        )
+        return int(purged.deleted_instance_count)

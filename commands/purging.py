@@ -30,7 +30,8 @@ def sweep_leftovers(deployment: Deployment, orchestrations: Orchestrations) -> t
     runs lost each."""
     contexts = purge_contexts(deployment)
     histories = purge_histories(deployment, orchestrations)
-    for kind, amount in (("context", contexts), ("history", histories)):
+    older = purge_older(deployment, orchestrations)
+    for kind, amount in (("context", contexts), ("history", histories), ("older", older)):
         if amount:
             deployment.metrics.add("sweep.purged", amount, kind=kind)
     return contexts, histories
@@ -74,6 +75,17 @@ def purge_histories(deployment: Deployment, orchestrations: Orchestrations, wind
         runs.note_purged(connection, purged, now)
         _note(connection, "run.history_purged", purged, now)
     return len(purged)
+
+
+def purge_older(deployment: Deployment, orchestrations: Orchestrations) -> int:
+    """Delete what durable execution keeps of ended orchestrations that began before the retention time: those
+    of chunks and pages among them."""
+    before = deployment.clock() - deployment.recovery.history_kept
+    try:
+        return orchestrations.purge_begun_before(before)
+    except Exception as exc:  # noqa: BLE001 - tried again by the next sweep, which has less to do
+        logger.warning("old history not purged: %s", trace_of(exc))
+        return 0
 
 
 def _purged(orchestrations: Orchestrations, run_id: UUID, last: int) -> bool:

@@ -1,4 +1,5 @@
-"""Sweeps over runs: what was committed starts, what sleeps too long is woken, what was lost is recovered.
+"""Sweeps over runs: what was committed starts, what sleeps too long is woken, what was lost is recovered, and
+what nobody waits for any more ends.
 
 Events and orchestrations only wake; the run row says what should be. Every sweep may run on many instances at
 once: each change is compare-and-set, and starting or waking twice does no harm.
@@ -8,16 +9,19 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from commands.deployment import Deployment
+from commands.operating import Asked, operate
 from commands.orchestrations import Liveness, Orchestrations
 from kernel.errors import Lost
 from kernel.traces import trace_of
-from store import audit, executions, runs
+from store import audit, executions, nested_waits, runs
 from store.endings import end_run
 from store.executions import OpenRun
+from workflows.actions import Action
 from workflows.states import RunState
 
 logger = logging.getLogger(__name__)
@@ -36,20 +40,23 @@ LIMIT = 100
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep did: how many runs were started, woken, recovered or failed."""
+    """What a sweep did: how many runs were started, woken, recovered, failed or cancelled."""
 
     started: int = 0
     woken: int = 0
     recovered: int = 0
     failed: int = 0
+    cancelled: int = 0
 
 
 def sweep_runs(deployment: Deployment, orchestrations: Orchestrations) -> Swept:
     """All sweeps over runs, one after the other; one that fails does not keep the others from running."""
     started = _guarded(lambda: start_pending_runs(deployment, orchestrations))
     woken = _guarded(lambda: wake_sleeping_runs(deployment, orchestrations))
+    told = _guarded(lambda: wake_waiting_parents(deployment, orchestrations))
     recovered, failed = _guarded(lambda: recover_lost_runs(deployment, orchestrations)) or (0, 0)
-    swept = Swept(started or 0, woken or 0, recovered, failed)
+    cancelled = _guarded(lambda: cancel_abandoned_runs(deployment, orchestrations))
+    swept = Swept(started or 0, (woken or 0) + (told or 0), recovered, failed, cancelled or 0)
     for name, amount in vars(swept).items():
         if amount:
             deployment.metrics.add("sweep.runs", amount, outcome=name)
@@ -82,6 +89,27 @@ def wake_sleeping_runs(deployment: Deployment, orchestrations: Orchestrations, l
     return len(woken)
 
 
+def wake_waiting_parents(deployment: Deployment, orchestrations: Orchestrations, limit: int = LIMIT) -> int:
+    """Wake runs that wait although their nested run has ended: whoever was to tell them was lost."""
+    now = deployment.clock()
+    with deployment.database.reading() as connection:
+        waiting = nested_waits.waiting_in_vain(connection, now, limit)
+    if waiting:
+        with deployment.database.transaction(SWEEPER) as connection:
+            nested_waits.make_due(connection, [run_id for run_id, _ in waiting], now)
+    woken = [run_id for run_id, last in waiting if _tried(run_id, partial(orchestrations.wake, run_id, last))]
+    _note(deployment, "run.woken_by_sweep", woken)
+    return len(woken)
+
+
+def cancel_abandoned_runs(deployment: Deployment, orchestrations: Orchestrations, limit: int = LIMIT) -> int:
+    """Cancel nested runs whose run above has ended without them: it was past its timeout, or given up."""
+    with deployment.database.reading() as connection:
+        left = nested_waits.abandoned(connection, deployment.clock(), limit)
+    asked = [Asked(Action.CANCEL, run_id, "The run above it has ended.", SWEEPER) for run_id in left]
+    return sum(_tried(one.run_id, partial(operate, deployment, one, orchestrations)) for one in asked)
+
+
 def recover_lost_runs(
     deployment: Deployment, orchestrations: Orchestrations, limit: int = LIMIT
 ) -> tuple[int, int]:
@@ -106,10 +134,14 @@ def recover_lost_runs(
 
 def _silent(deployment: Deployment, run: OpenRun, now: datetime) -> bool:
     """Durable execution says that it goes on, but nothing has come of it for longer than anything may take.
-    A suspended run is silent by right."""
+    A suspended run is silent by right, and one for which chunks or nested runs work lets them speak."""
     signs = [sign for sign in (run.heartbeat_at, run.wake_at) if sign is not None]
     silent_for = now - max(signs) if signs else timedelta.max
-    return run.state is RunState.RUNNING and silent_for > deployment.recovery.silent_after
+    if run.state is not RunState.RUNNING or silent_for <= deployment.recovery.silent_after:
+        return False
+    with deployment.database.reading() as connection:
+        since = now - deployment.recovery.silent_after
+        return not nested_waits.others_work_for(connection, run.id, since)
 
 
 def _touch(deployment: Deployment, run: OpenRun, now: datetime) -> None:
@@ -161,7 +193,7 @@ def _note(deployment: Deployment, action: str, run_ids: Iterable[UUID]) -> None:
             )  # fmt: skip
 
 
-def _tried(run_id: UUID, call: Callable[[], None]) -> bool:
+def _tried(run_id: UUID, call: Callable[[], object]) -> bool:
     try:
         call()
     except Exception as exc:  # noqa: BLE001 - the row says what should be; the next sweep tries again

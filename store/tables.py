@@ -114,6 +114,7 @@ workflow_run = Table(
         "parent_step",
         postgresql_where=text("parent_run_id IS NOT NULL"),
     ),
+    Index("workflow_run_chunk", "parent_chunk_id", postgresql_where=text("parent_chunk_id IS NOT NULL")),
 )
 
 chunk_run = Table(

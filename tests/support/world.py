@@ -66,6 +66,7 @@ class Unstarted:
         self.woken: list[tuple[UUID, int]] = []
         self.stopped: list[tuple[UUID, int]] = []
         self.purged: list[tuple[UUID, int]] = []
+        self.purged_before: list[datetime] = []
         self.alive: dict[tuple[UUID, int], Liveness] = {}
 
     def start(self, run_id: UUID, execution: int = 0, segment: int = 0) -> None:
@@ -87,6 +88,11 @@ class Unstarted:
     def purge(self, run_id: UUID, execution: int) -> None:
         """Write down the purge."""
         self.purged.append((run_id, execution))
+
+    def purge_begun_before(self, time: datetime) -> int:
+        """Write down the time."""
+        self.purged_before.append(time)
+        return 0
 
 
 class Counted:

@@ -39,7 +39,7 @@ def test_a_forecast_says_what_each_step_will_do(world: World) -> None:
     assert reply.body["steps"][-1] == {
         "step": "post", "verb": "push", "state": "FAILED", "will": "goes_on", "posts": 2, "posts_again": 0,
         "skips_confirmed": 1, "looks_up": 0, "sends_again": 0, "holds": 0, "in_flight": 0, "waits": 0,
-        "elsewhere": 0, "known": True,
+        "elsewhere": 0, "known": True, "chunks": None,
     }  # fmt: skip
 
 

@@ -58,8 +58,7 @@ class ChunkStanding:
 def chunk_standing(
     connection: Connection, run_id: UUID, dispatch: str, write: str
 ) -> Mapping[TaskState, ChunkStanding]:
-    """By state of the chunks, how the records of the write stand; in the caller's frozen transaction."""
-    connection.execute(_BY_HASH)
+    """By state of the chunks, how the records of the write stand."""
     found = connection.execute(_STANDING, {"run_id": run_id, "dispatch": dispatch, "write": write})
     standing = {}
     for row in found.mappings():

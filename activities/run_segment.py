@@ -109,16 +109,19 @@ class _Segment:
             executions.forgive_start(connection, self.run_id, self.run_row.execution)
 
     def _steps(self, context: PipelineContext) -> Outcome:
+        heard = self._hear()
         bypassed = {key for key, task in self.tasks.items() if task.state is TaskState.SKIPPED}
         for key in self.plan.segments[self.index].steps:
             if key in bypassed:
                 continue
             try:
                 result = run_step(
-                    self._begun(), self.tasks[key], context, self.token, self.services, self.notes
-                )
+                    self._begun(), self.tasks[key], context, self.token, self.services, self.notes,
+                    heard=heard,
+                )  # fmt: skip
             except StepFailed as exc:
                 return self._failed(exc)
+            heard = False
             if result.unfinished:
                 return self._again()
             if result.meanwhile is not None:
@@ -126,6 +129,16 @@ class _Segment:
             if result.jump is not None:
                 bypassed |= self._bypass(key, result.jump)
         return self._leave(context, bypassed)
+
+    def _hear(self) -> bool:
+        """Raise `Interrupted` when the run is to stop, as far as it said so when the segment began."""
+        run, now = self.run_row, self.services.clock()
+        if run.requested or (run.deadline_at is not None and now >= run.deadline_at):
+            with self.services.database.transaction(ENGINE) as connection:
+                signal = runs.signal(connection, run.id, run.execution, now)
+            if signal is not Signal.GO:
+                raise Interrupted(signal)
+        return True
 
     def _begun(self) -> Begun:
         return Begun(self.run_row, self.workflow, self.plan, self.tasks)

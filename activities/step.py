@@ -88,9 +88,17 @@ class StepFailed(Exception):
 
 
 def run_step(
-    begun: Begun, task: TaskRow, context: PipelineContext, token: UUID, services: Services, notes: Notes
+    begun: Begun,
+    task: TaskRow,
+    context: PipelineContext,
+    token: UUID,
+    services: Services,
+    notes: Notes,
+    *,
+    heard: bool,
 ) -> Result:
-    """Run a step, unless what an earlier execution did stands. What is to be written down goes to `notes`.
+    """Run a step, unless what an earlier execution did stands. What is to be written down goes to `notes`;
+    `heard` tells that the run was asked only now whether it goes on.
 
     Raises `StepFailed`, `Interrupted` when the run is to stop, and `Unavailable`.
     """
@@ -103,7 +111,7 @@ def run_step(
         done = standing(work, task)
     if done is not None:
         return done
-    task = _begun(work, task, now)
+    task = _begun(work, task, now, heard)
     with failing(work, task):
         work.check_time()
         result = repaired(work) or execute(work)
@@ -112,12 +120,13 @@ def run_step(
     return result
 
 
-def _begun(work: Work, task: TaskRow, now: datetime) -> TaskRow:
-    """The task as it is when the step has begun. That is written down before anything outside is asked."""
+def _begun(work: Work, task: TaskRow, now: datetime, heard: bool) -> TaskRow:
+    """The task as it is when the step has begun. Before anything outside is asked, that is written down, and
+    the run says whether it goes on."""
     if task.state in predecessors(TaskState.RUNNING):
         work.notes.add(lambda connection: runs.begin_task(connection, work.run.id, work.step.key, now))
         task = task_begun(task, now)
-    if work.notes and work.step.kind not in _HEARD_LATER:
+    if work.step.kind not in _HEARD_LATER and (work.notes or not heard):
         with work.services.database.transaction(ENGINE) as connection:
             check_going(connection, work)
             work.notes.write(connection)

@@ -197,6 +197,23 @@ def test_a_run_that_waits_for_its_next_attempt_is_woken_to_obey(world: World) ->
     assert clock() < run.wake_at + timedelta(seconds=1)
 
 
+@pytest.mark.parametrize(("action", "state"), [(Action.PAUSE, "SUSPENDED"), (Action.CANCEL, "CANCELLED")])
+def test_a_run_that_waits_to_read_again_obeys_before_it_reads(
+    world: World, action: Action, state: str
+) -> None:
+    read: list[int] = []
+
+    def away() -> None:
+        read.append(1)
+        raise DOWN
+
+    run, services = pending(world), hooked(world, before_fetch=away)
+    assert waits(one_segment(services, run.id))
+    act(world, run, action)
+    one_segment(services, run.id)
+    assert (world.run(run.id).state, read) == (state, [1])
+
+
 def test_retry_begins_a_new_execution_with_fresh_attempts_and_time(world: World) -> None:
     run = begun(world, 2, more="timeout: 1h")
     run = go_on(world, run, hooked(world, before_push=raising(*[DOWN] * 3)))

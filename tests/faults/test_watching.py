@@ -97,7 +97,6 @@ def test_a_fan_out_is_watched_to_its_end_though_the_host_is_killed(deployment: D
     told = [event["progress"] for event in events if event["type"] == "progress"]
     assert told[-1]["succeeded"] == told[-1]["total"] == CHUNKS
     assert [one["succeeded"] for one in told] == sorted(one["succeeded"] for one in told)
-    assert len(told) > 2
     counts = deployment.erp.counts("keyed")
     assert {counts[key] for key in load.keys} == {1}
 

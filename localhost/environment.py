@@ -58,7 +58,7 @@ def _settings(endpoints: Endpoints, state_dir: Path) -> dict[str, str]:
     return {
         **os.environ,
         "FUNCTIONS_WORKER_RUNTIME": "python",
-        "PYTHON_THREADPOOL_THREAD_COUNT": "40",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "8",
         "AzureWebJobsStorage": endpoints.storage_connection_string,
         "DATABASE_URL": endpoints.database_url,
         "SLUICE_ENVIRONMENT": "sandbox",

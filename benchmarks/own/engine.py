@@ -173,7 +173,7 @@ def _environment(place: Place) -> dict[str, str]:
     return {
         "AzureWebJobsStorage": place.services["storage"],
         "DATABASE_URL": place.services["app_url"],
-        "PYTHON_THREADPOOL_THREAD_COUNT": "40",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "8",
         "FUNCTIONS_WORKER_PROCESS_COUNT": str(WORKERS),
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "SLUICE_ENVIRONMENT": "sandbox",

@@ -51,7 +51,32 @@ class DeadLetterState(StrEnum):
     """The step was repeated, and this time the record went on."""
 
 
-State = RunState | TaskState | PostingState | DeadLetterState
+class ApprovalState(StrEnum):
+    """Where a request for approval stands; what has ended stays as it ended."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    """Nobody decided in time."""
+    CANCELLED = "CANCELLED"
+    """Its run ended or the records changed."""
+
+
+class NotificationState(StrEnum):
+    """Where a message to people stands."""
+
+    PENDING = "PENDING"
+    EXPANDED = "EXPANDED"
+    """An announcement: each addressee has a notification now."""
+    SENT = "SENT"
+    FAILED = "FAILED"
+    """Given up after its attempts; an operator may send it again."""
+    DROPPED = "DROPPED"
+    """Not sent, because there was nothing left to say."""
+
+
+State = RunState | TaskState | PostingState | DeadLetterState | ApprovalState | NotificationState
 
 RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     RunState.PENDING: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
@@ -95,6 +120,31 @@ DEAD_LETTER_TRANSITIONS: Mapping[DeadLetterState, frozenset[DeadLetterState]] = 
     DeadLetterState.DISCARDED: frozenset(),
 }
 
+APPROVAL_TRANSITIONS: Mapping[ApprovalState, frozenset[ApprovalState]] = {
+    ApprovalState.REQUESTED: frozenset(
+        {ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.EXPIRED, ApprovalState.CANCELLED}
+    ),
+    ApprovalState.APPROVED: frozenset({ApprovalState.CANCELLED}),
+    ApprovalState.REJECTED: frozenset(),
+    ApprovalState.EXPIRED: frozenset(),
+    ApprovalState.CANCELLED: frozenset(),
+}
+
+NOTIFICATION_TRANSITIONS: Mapping[NotificationState, frozenset[NotificationState]] = {
+    NotificationState.PENDING: frozenset(
+        {
+            NotificationState.EXPANDED,
+            NotificationState.SENT,
+            NotificationState.FAILED,
+            NotificationState.DROPPED,
+        }
+    ),
+    NotificationState.EXPANDED: frozenset(),
+    NotificationState.SENT: frozenset(),
+    NotificationState.FAILED: frozenset({NotificationState.PENDING}),
+    NotificationState.DROPPED: frozenset(),
+}
+
 TERMINAL_RUN_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 """States in which a run waits for nothing."""
 
@@ -103,6 +153,8 @@ _TABLES: Mapping[type, Mapping[Any, frozenset[Any]]] = {
     TaskState: TASK_TRANSITIONS,
     PostingState: POSTING_TRANSITIONS,
     DeadLetterState: DEAD_LETTER_TRANSITIONS,
+    ApprovalState: APPROVAL_TRANSITIONS,
+    NotificationState: NOTIFICATION_TRANSITIONS,
 }
 
 

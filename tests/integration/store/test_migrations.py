@@ -11,8 +11,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from kernel.secrets import Secret
 from localhost.services import databases
+from store.approval_tables import metadata
 from store.migrate import upgrade
-from store.tables import SCHEMA, metadata
+from store.tables import SCHEMA
 from tests.support.services import Database
 from tests.support.world import SMALL_LOG, World
 

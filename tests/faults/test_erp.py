@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from activities.contract import Next
-from adapters.datasource.rest.retry_after import LONGEST_SECONDS
+from adapters.retry_after import LONGEST_SECONDS
 from tests.faults.books import BATCH, Books
 from tests.faults.load import Kind, new_load
 from tests.faults.tally import Tally

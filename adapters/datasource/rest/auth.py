@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from adapters.datasource.rest.places import at
-from adapters.datasource.rest.retry_after import retry_after
 from adapters.datasource.rest.settings import Basic, ClientCredentials, HeaderKey, OAuth, RestSettings
 from adapters.datasource.rest.transport import Answer, Call, Transport
 from adapters.datasource.rest.wire import NotJson, parsed
+from adapters.retry_after import retry_after
 from kernel.errors import AuthenticationFailed, ExternalError, RateLimited, SystemUnavailable
 from kernel.secrets import Secret
 

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from adapters.datasource.rest.places import given_at
-from adapters.datasource.rest.retry_after import retry_after
 from adapters.datasource.rest.scrubbing import plain_text
 from adapters.datasource.rest.settings import ErrorPlaces
 from adapters.datasource.rest.transport import Answer
+from adapters.retry_after import retry_after
 from kernel.errors import (
     AccessForbidden,
     AuthenticationFailed,

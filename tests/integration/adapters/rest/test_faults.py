@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from adapters.contract import Adapter, Idempotency, Outgoing, PushResult, PushStatus
-from adapters.datasource.rest.retry_after import LONGEST_SECONDS
 from adapters.registry import get_adapter
+from adapters.retry_after import LONGEST_SECONDS
 from kernel.errors import (
     AuthenticationFailed,
     ExternalError,

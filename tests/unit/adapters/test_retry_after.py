@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.datasource.rest.retry_after import LONGEST_SECONDS, retry_after
+from adapters.retry_after import LONGEST_SECONDS, retry_after
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NAMES = ("retry-after", "retry-after-ms", "x-rate-limit-reset", "date")

@@ -56,10 +56,7 @@ class Hub:
         """The instance's history events as JSON-ready data, without stack traces: those name folders."""
         request = pb.StreamInstanceHistoryRequest(instanceId=instance)
         stream = cast(Any, self._client)._stub.StreamInstanceHistory(request)
-        events = [MessageToDict(event) for chunk in stream for event in chunk.events]
-        for event in events:
-            event.get("taskFailed", {}).get("failureDetails", {}).pop("stackTrace", None)
-        return events
+        return [_traceless(MessageToDict(event)) for chunk in stream for event in chunk.events]
 
     def run(self, script: Script, **given: int) -> Any:
         """Run the orchestrator against the script; returns its final state. Waits without end, and of hours,
@@ -89,6 +86,13 @@ class Hub:
 
     def _chunks(self, _context: ActivityContext, _given: dict[str, Any]) -> dict[str, Any]:
         return (self.chunks.pop(0) if self.chunks else ChunksOutcome(Then.DONE)).to_dict()
+
+
+def _traceless(value: Any) -> Any:
+    """The value without stack traces at any depth."""
+    if isinstance(value, dict):
+        return {name: _traceless(part) for name, part in value.items() if name != "stackTrace"}
+    return [_traceless(part) for part in value] if isinstance(value, list) else value
 
 
 def below(history: Sequence[dict[str, Any]]) -> dict[str, str]:

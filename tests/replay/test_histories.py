@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +127,20 @@ def test_history_holds_ids_counts_and_states_only() -> None:
         "chunks", "batch", "width", "last", "size", "concurrency", "stopped",
     }  # fmt: skip
     assert all(_names(payload) <= allowed for payload in payloads)
+
+
+def test_history_names_no_folder_and_no_file() -> None:
+    texts = [text for path in FILES for text in _texts(json.loads(path.read_text()))]
+    assert "There is no run r1: nothing was executed." in texts
+    assert [text for text in texts if re.search(r"[/\\]\w|\.py\b|Traceback", text)] == []
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 def _names(payload: Any) -> set[str]:

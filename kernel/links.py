@@ -22,7 +22,7 @@ _LENGTH = _KEY_ID_BYTES + _ID_BYTES + sha256().digest_size
 
 @dataclass(frozen=True)
 class Links:
-    """Makes and reads links below `base`. The first key signs; all of them verify, so that keys can change."""
+    """Makes and reads links below `base`. The first key signs, all verify: that is how keys are changed."""
 
     base: str
     keys: Sequence[Secret] = field(default=(), repr=False)

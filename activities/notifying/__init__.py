@@ -1,0 +1,1 @@
+"""Messages about approvals: to whom, what they say, by which channel."""

@@ -1,0 +1,1 @@
+"""Directories: who is in which group."""

@@ -1,7 +1,7 @@
 """Builds the channels that a deployment has, from what it is told."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parseaddr
 from types import MappingProxyType
 
@@ -29,7 +29,7 @@ class ChannelOptions:
 
     mail: str = "none"
     sender: str = ""
-    smtp: SmtpServer = SmtpServer("", 587)
+    smtp: SmtpServer = field(default_factory=lambda: SmtpServer("", 587))
     graph: str = ""
     acs_endpoint: str = ""
     acs_secret: str = ""

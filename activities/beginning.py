@@ -12,10 +12,12 @@ from activities.contract import Next, Outcome, SegmentInput
 from activities.definitions import Definition
 from activities.finishing import fail_run
 from activities.services import ENGINE, Services
+from activities.waiting import still_waiting, waiting_outcome, waits_for_people
 from kernel.durations import parse_duration
 from kernel.errors import Poison
 from kernel.verbs import Verb
 from store import executions, runs
+from store.operating import lock_run
 from store.runs import RunRow, TaskRow, task_begun
 from workflows.model import Workflow
 from workflows.planning import Plan
@@ -44,6 +46,11 @@ def begin(services: Services, given: SegmentInput) -> Begun | Outcome:
     with services.database.transaction(ENGINE) as connection:
         run = runs.get_run(connection, run_id)
         instead = instead_of(run, given, now)
+        if waits_for_people(run) and run.execution == given.execution:
+            run = lock_run(connection, run_id)
+            waiting = still_waiting(connection, run, now)
+            instead = waiting_outcome(waiting, given.segment, now) if waiting else None
+            run = run if waiting else runs.get_run(connection, run_id)
         if instead is None:
             begun = _take_up(services, connection, run, given.segment, now)
             starts = executions.begin_segment(connection, run_id, run.execution, now)

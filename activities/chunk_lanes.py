@@ -4,8 +4,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
+from sqlalchemy import Connection
+
+from activities.approving import Asks, ask, keep_lines, settled
 from activities.at_work import AtWork
 from activities.finishing import failure_of
 from activities.hearing import Hearing
@@ -33,7 +37,7 @@ from workflows.states import TaskState
 @dataclass
 class Lane:
     """One chunk on its way: its context, the tasks that an earlier time has left, steps that a gate skips,
-    and how it has ended or for how long it waits."""
+    and how it has ended, for how long it waits, or what people are to be asked."""
 
     chunk: ChunkRow
     position: int
@@ -42,6 +46,7 @@ class Lane:
     bypassed: set[str] = field(default_factory=set)
     end: ChunkEnd | None = None
     wait: timedelta | None = None
+    asks: Asks | None = None
 
     @classmethod
     def of(
@@ -54,7 +59,8 @@ class Lane:
 
     def goes_on(self, step_key: str) -> bool:
         """Whether the step is to be done."""
-        return self.end is None and self.wait is None and step_key not in self.bypassed
+        going = self.end is None and self.wait is None and self.asks is None
+        return going and step_key not in self.bypassed
 
     def task(self, step: Step, run_id: UUID, position: int) -> TaskRow:
         """The step's task, as it was before, or a new one."""
@@ -144,6 +150,11 @@ class Lanes:
             if result.unfinished:
                 lane.wait = timedelta(0)
                 continue
+            if result.asks is not None and result.asks.waits:
+                lane.asks = result.asks
+                continue
+            if result.asks is not None:
+                self._notes.add(partial(settled, work=work, asks=result.asks, now=self._services.clock()))
             self._take(lane, step, result)
             measures = plain_measures(result.measures)
             ends.append(
@@ -202,14 +213,29 @@ class Lanes:
         now = self._services.clock()
         waiting = [lane for lane in self._lanes if lane.wait is not None]
         for lane in self._lanes:
-            if lane.end is None and lane.wait is None:
+            if lane.end is None and lane.wait is None and lane.asks is None:
                 lane.end = ChunkEnd(lane.chunk.id, TaskState.SUCCEEDED)
         ends = [lane.end for lane in self._lanes if lane.end is not None]
+        asking = [lane for lane in self._lanes if lane.asks is not None]
+        for lane in asking:
+            assert lane.asks is not None
+            keep_lines(self._services, self._at.run, lane.asks)
         with self._services.database.transaction(ENGINE) as connection:
-            check_going(connection, self._anything())
+            check_going(connection, self._anything(), alone=bool(asking))
             self._notes.write(connection)
             chunks.finish_chunks(connection, ends, now)
             for lane in waiting:
                 assert lane.wait is not None
                 chunks.await_chunks(connection, [lane.chunk.id], now + lane.wait)
+            for lane in asking:
+                self._ask(connection, lane)
         return {lane.chunk.number: lane.wait for lane in waiting if lane.wait is not None}
+
+    def _ask(self, connection: Connection, lane: Lane) -> None:
+        """The chunk waits until people have decided; the others go on."""
+        assert lane.asks is not None
+        now = self._services.clock()
+        step = lane.asks.step
+        waiting = ask(connection, self._work(lane, step, 0), lane.asks, now)
+        due = min((row.next_at for row in waiting if row.next_at is not None), default=now)
+        chunks.hold_chunk(connection, lane.chunk.id, due)

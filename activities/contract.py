@@ -10,6 +10,7 @@ from typing import Any, Self
 
 RUN_SEGMENT = "run_segment"
 RUN_CHUNKS = "run_chunks"
+NOTIFY = "notify"
 
 
 class Next(StrEnum):
@@ -20,7 +21,8 @@ class Next(StrEnum):
     RETRY = "retry"
     """Wait `wait_seconds` or until woken, then run `segment` again."""
     SUSPENDED = "suspended"
-    """Wait until woken, then run `segment` again."""
+    """Wait until woken, for `wait_seconds`, or until one of `approvals` is decided, then run `segment`
+    again."""
     DISPATCH = "dispatch"
     """Run the chunks of `pages`, then `segment` again."""
     NESTED = "nested"
@@ -83,20 +85,23 @@ class Outcome:
     pages: Pages | None = None
     child: str = ""
     child_execution: int = 0
+    approvals: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, without what only some outcomes have."""
-        return {name: value for name, value in asdict(self).items() if name not in _RARE or value}
+        parts = {name: value for name, value in asdict(self).items() if name not in _RARE or value}
+        return parts | {"approvals": list(self.approvals)} if self.approvals else parts
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
         pages = Pages.from_dict(data["pages"]) if data.get("pages") else None
         known = (Next(data["next"]), int(data["segment"]), float(data["wait_seconds"]), str(data["state"]))
-        return cls(*known, pages, str(data.get("child", "")), int(data.get("child_execution", 0)))
+        child = str(data.get("child", "")), int(data.get("child_execution", 0))
+        return cls(*known, pages, *child, tuple(str(one) for one in data.get("approvals", ())))
 
 
-_RARE = frozenset({"pages", "child", "child_execution"})
+_RARE = frozenset({"pages", "child", "child_execution", "approvals"})
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,23 @@
 
 import logging
 import random
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from activities.approving import Asks, ask, keep_lines
 from activities.beginning import Begun, begin, instead_of
 from activities.contract import Next, Outcome, SegmentInput
 from activities.finishing import cancel_run, fail_run, finish_run, suspend_run
-from activities.interruption import Interrupted, check_current
+from activities.interruption import Interrupted, check_current, check_going
 from activities.notes import Notes
 from activities.restoring import restored
 from activities.services import ENGINE, Services
 from activities.step import StepFailed, run_step
+from activities.waiting import hold_run, waiting_outcome
+from activities.work import Work
 from kernel.errors import InternalError, NotFound, SluiceError, TimedOut, Unavailable
 from kernel.ids import new_id
 from kernel.traces import trace_of
@@ -80,10 +83,25 @@ class _Segment:
                 self.notes.write(connection)
 
     def _run(self) -> Outcome:
-        saved = self.services.contexts.load(self.services.database, self.run_row, self.index)
+        contexts, run = self.services.contexts, self.run_row
+        if self._held is None:
+            saved = contexts.load(self.services.database, run, self.index)
+        else:
+            saved = contexts.load_held(self.services.database, run)
         earlier = [key for segment in self.plan.segments[: self.index] for key in segment.steps]
-        with pipeline_context(restored(saved, self.tasks, earlier)) as context:
+        with pipeline_context(restored(saved, self.tasks, [*earlier, *self._done])) as context:
             return self._steps(context)
+
+    @property
+    def _held(self) -> str | None:
+        """The step of this segment at which the run waited for people, with all that came before it kept."""
+        step = self.run_row.held_step
+        return step if step in self.plan.segments[self.index].steps else None
+
+    @property
+    def _done(self) -> Sequence[str]:
+        steps = self.plan.segments[self.index].steps
+        return steps[: steps.index(self._held)] if self._held is not None else ()
 
     def _stop(self, signal: Signal) -> Outcome:
         """Do what the run has asked of this execution."""
@@ -112,7 +130,7 @@ class _Segment:
         heard = self._hear()
         bypassed = {key for key, task in self.tasks.items() if task.state is TaskState.SKIPPED}
         for key in self.plan.segments[self.index].steps:
-            if key in bypassed:
+            if key in bypassed or key in self._done:
                 continue
             try:
                 result = run_step(
@@ -122,6 +140,8 @@ class _Segment:
             except StepFailed as exc:
                 return self._failed(exc)
             heard = False
+            if result.asks is not None and result.asks.waits:
+                return self._ask(key, context, result.asks)
             if result.unfinished:
                 return self._again()
             if result.meanwhile is not None:
@@ -160,6 +180,22 @@ class _Segment:
                 until = now + timedelta(seconds=outcome.wait_seconds)
                 executions.await_until(connection, self.run_id, self.run_row.execution, until, now)
         return replace(outcome, segment=self.index)
+
+    def _ask(self, key: str, context: PipelineContext, asks: Asks) -> Outcome:
+        """Wait until people have decided. What is needed then is sealed before anybody is asked."""
+        services, run, now = self.services, self.run_row, self.services.clock()
+        live = self.plan.segments[self.index].holds[key]
+        held = {name: output for name, output in context.outputs().items() if name in live}
+        services.contexts.hold(services.database, run, key, held, ENGINE)
+        keep_lines(services, run, asks)
+        work = Work(services, run, self.workflow, asks.step, context, self.token)
+        with services.database.transaction(ENGINE) as connection:
+            check_going(connection, work, alone=True)
+            self.notes.write(connection)
+            waiting = ask(connection, work, asks, now)
+            if waiting:
+                hold_run(connection, run, key, self.index, now)
+        return waiting_outcome(waiting, self.index, now) if waiting else Outcome(Next.CONTINUE, self.index)
 
     def _bypass(self, gate: str, target: str) -> set[str]:
         """Skip what lies between a gate and its target, all at once: a crash must not leave a policy

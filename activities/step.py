@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from activities.approving import settled
 from activities.beginning import Begun
 from activities.interruption import Interrupted, check_going
 from activities.notes import Notes
@@ -115,7 +116,7 @@ def run_step(
     with failing(work, task):
         work.check_time()
         result = repaired(work) or execute(work)
-    if not result.unfinished and result.meanwhile is None:
+    if result.done:
         _succeeded(work, result)
     return result
 
@@ -159,6 +160,8 @@ def _succeeded(work: Work, result: Result) -> None:
         work.context.put(work.step.key, result.output)
     measures = plain_measures(result.measures)
     place, now = (work.run.id, work.step.key), work.services.clock()
+    if (asks := result.asks) is not None:
+        work.notes.add(lambda connection: settled(connection, work, asks, now))
     work.notes.add(
         lambda connection: runs.succeed_task(connection, *place, now, dict(result.counts), measures)
     )

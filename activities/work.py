@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from activities.contract import Outcome
@@ -24,6 +24,9 @@ from workflows.context import PipelineContext, StepOutput
 from workflows.expressions import fill
 from workflows.inputs import parse_inputs
 from workflows.model import Call, Step, Workflow
+
+if TYPE_CHECKING:
+    from activities.approving import Asks
 
 CHUNK = "chunk"
 """The name under which the steps of a chunk find its record."""
@@ -160,7 +163,8 @@ class Result:
     """What a step did. `measures` has the parts of each measure: total and rejected, or one for each fate.
 
     `jump` is where a logic gate goes (`end` or a step key); `unfinished` asks to be continued later, and
-    `meanwhile` says what the orchestrator does before that. `batch_digest` is of what a write has sent.
+    `meanwhile` says what the orchestrator does before that. `batch_digest` is of what a write has sent;
+    `asks` is what people are to be asked, or were asked in vain.
     """
 
     output: StepOutput | None = None
@@ -170,3 +174,9 @@ class Result:
     unfinished: bool = False
     meanwhile: Outcome | None = None
     batch_digest: str | None = None
+    asks: "Asks | None" = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the step is over."""
+        return not self.unfinished and self.meanwhile is None and (self.asks is None or not self.asks.waits)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from durabletask.client import OrchestrationStatus
 
-from orchestrators.names import WAKE, WORKFLOW_RUN, instance_id
+from orchestrators.names import WAKE, WORKFLOW_RUN, approval_event, instance_id
 
 
 class Liveness(StrEnum):
@@ -27,6 +27,10 @@ class Orchestrations(Protocol):
 
     def wake(self, run_id: UUID, execution: int) -> None:
         """End its wait, if it waits."""
+        ...
+
+    def decided(self, run_id: UUID, execution: int, approval_id: UUID) -> None:
+        """End its wait for this approval, if it waits for it."""
         ...
 
     def liveness(self, run_id: UUID, execution: int) -> Liveness:
@@ -108,6 +112,11 @@ class DurableOrchestrations:
     def wake(self, run_id: UUID, execution: int) -> None:
         """An event to an instance that has ended or does not wait does no harm."""
         self._client.raise_orchestration_event(instance_id(run_id, execution), WAKE)
+
+    def decided(self, run_id: UUID, execution: int, approval_id: UUID) -> None:
+        """An event of its own for every approval: a later one does not end by it."""
+        instance = instance_id(run_id, execution)
+        self._client.raise_orchestration_event(instance, approval_event(str(approval_id)))
 
     def liveness(self, run_id: UUID, execution: int) -> Liveness:
         """By the instance's runtime status."""

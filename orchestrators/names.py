@@ -7,8 +7,17 @@ DISPATCH_PAGE = "dispatch_page"
 CHUNK_RUN = "chunk_run"
 WAKE = "wake"
 """Ends a wait early: an operator or a sweep has changed something; PostgreSQL says what."""
+
+
+def approval_event(approval_id: str) -> str:
+    """The event that tells a run that people have decided; PostgreSQL says what."""
+    return f"approval-{approval_id}"
+
+
 UNWAKEABLE_VERSIONS = (None, "", "1.0.0")
 """Orchestrations that began under these only wait for their timers."""
+DEAF_VERSIONS = (*UNWAKEABLE_VERSIONS, "1.1.0", "1.2.0")
+"""Orchestrations that began under these wait for people as for anything else, and tell nobody."""
 
 
 def instance_id(run_id: UUID, execution: int = 0) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 from durabletask.task import OrchestrationContext, TaskFailedError, when_any
 
-from activities.contract import RUN_SEGMENT, ChunksInput, Next, Outcome, Pages, SegmentInput
+from activities.contract import NOTIFY, RUN_SEGMENT, ChunksInput, Next, Outcome, Pages, SegmentInput
 from orchestrators.children import start_child
-from orchestrators.names import DISPATCH_PAGE, UNWAKEABLE_VERSIONS, WAKE
+from orchestrators.names import DEAF_VERSIONS, DISPATCH_PAGE, UNWAKEABLE_VERSIONS, WAKE, approval_event
 from orchestrators.retrying import INFRASTRUCTURE
 from orchestrators.window import Call, Window
 
@@ -41,7 +41,9 @@ def workflow_run(
         if outcome.next is Next.NESTED:
             outcome = yield from _nested(context, asked, outcome)
             continue
-        if outcome.next in (Next.RETRY, Next.SUSPENDED):
+        if outcome.approvals and context.version not in DEAF_VERSIONS:
+            yield from _await_people(context, asked, outcome)
+        elif outcome.next in (Next.RETRY, Next.SUSPENDED):
             yield from _wait(context, outcome.wait_seconds)
         asked = replace(asked, segment=outcome.segment)
         outcome = yield from _segment(context, asked)
@@ -67,6 +69,23 @@ def _wait(context: OrchestrationContext, seconds: float) -> Generator[Any, Any]:
     timer = context.create_timer(timedelta(seconds=seconds))
     first = yield when_any([woken, timer])
     (timer if first is woken else woken).cancel()
+
+
+def _await_people(
+    context: OrchestrationContext, asked: SegmentInput, outcome: Outcome
+) -> Generator[Any, Any]:
+    """Have those told who are to decide, and wait for them, or until something is due. Whoever tells them may
+    fail: a timer does it later. All waits that lost are cancelled."""
+    with suppress(TaskFailedError):
+        yield context.call_activity(NOTIFY, input={"run_id": asked.run_id}, return_type=dict)
+    waits: list[Any] = [context.wait_for_external_event(approval_event(one)) for one in outcome.approvals]
+    waits.append(context.wait_for_external_event(WAKE))
+    if outcome.wait_seconds:
+        waits.append(context.create_timer(timedelta(seconds=outcome.wait_seconds)))
+    first = yield when_any(waits)
+    for one in waits:
+        if one is not first:
+            one.cancel()
 
 
 def _with_new_history(context: OrchestrationContext, asked: SegmentInput) -> None:

@@ -67,6 +67,7 @@ approval = Table(
         "run_id",
         "chunk_id",
         "step_key",
+        "rule",
         unique=True,
         postgresql_nulls_not_distinct=True,
         postgresql_where=text("state = 'REQUESTED'"),

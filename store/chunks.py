@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.types import Integer, Text
 
-from store.tables import chunk_run
+from store.tables import chunk_run, task_run
 from workflows.states import TaskState, predecessors
 
 _chunk = chunk_run.c
@@ -129,6 +129,15 @@ def await_chunks(connection: Connection, ids: Collection[UUID], wake_at: datetim
     """RUNNING chunks wait on purpose until `wake_at`."""
     mine = _chunk.id.in_(ids) & (_chunk.state == TaskState.RUNNING)
     connection.execute(chunk_run.update().where(mine).values(wake_at=wake_at, starts=0))
+
+
+def hold_chunk(connection: Connection, chunk_id: UUID, wake_at: datetime) -> None:
+    """A RUNNING chunk waits for people, with its step, until they have decided or something is due."""
+    mine = (_chunk.id == chunk_id) & (_chunk.state == TaskState.RUNNING)
+    values = {"state": TaskState.SUSPENDED, "wake_at": wake_at, "starts": 0}
+    connection.execute(chunk_run.update().where(mine).values(values))
+    going = (task_run.c.chunk_id == chunk_id) & (task_run.c.state == TaskState.RUNNING)
+    connection.execute(task_run.update().where(going).values(state=TaskState.SUSPENDED))
 
 
 def name_child(connection: Connection, chunk_id: UUID, child_run_id: UUID) -> None:

@@ -31,6 +31,28 @@ class ContextStore:
         """Seal the records of those steps that have any. Saving twice replaces: a repeated segment goes on
         with what it has now, each execution of the run in blobs of its own. Raises `Conflict` when the run
         has ended."""
+        self._save(database, run, _name(run.id, run.execution, segment), outputs, actor)
+
+    def hold(
+        self, database: Database, run: RunRow, step_key: str, outputs: Mapping[str, StepOutput], actor: str
+    ) -> None:
+        """The same for a run that waits for people at a step."""
+        self._save(database, run, _held(run.id, run.execution, step_key), outputs, actor)
+
+    def keep_lines(
+        self,
+        database: Database,
+        run: RunRow,
+        approval_id: UUID,
+        outputs: Mapping[str, StepOutput],
+        actor: str,
+    ) -> None:
+        """The records that an approval is about, by the step that writes them."""
+        self._save(database, run, _lines(run.id, run.execution, approval_id), outputs, actor)
+
+    def _save(
+        self, database: Database, run: RunRow, name: str, outputs: Mapping[str, StepOutput], actor: str
+    ) -> None:
         kept = {
             key: (output.records, output.sensitive)
             for key, output in outputs.items()
@@ -41,7 +63,6 @@ class ContextStore:
         with database.transaction(actor) as connection:
             key = context_key(connection, run.id)
             key = key or set_context_key(connection, run.id, self._envelope.new_wrapped_key())
-        name = _name(run.id, run.execution, segment)
         sealed = self._envelope.seal(key, _encode(kept), name)
         self._blobs.write(CONTEXT, name, sealed, overwrite=True)
 
@@ -49,11 +70,25 @@ class ContextStore:
         """What the segment before `segment` left; empty when it left nothing."""
         if segment == 0:
             return {}
+        return self._load(database, run.id, _name(run.id, run.context_execution, segment - 1))
+
+    def load_held(self, database: Database, run: RunRow) -> dict[str, StepOutput]:
+        """What was there when the run began to wait for people."""
+        assert run.held_step is not None
+        assert run.held_execution is not None
+        return self._load(database, run.id, _held(run.id, run.held_execution, run.held_step))
+
+    def load_lines(
+        self, database: Database, run_id: UUID, execution: int, approval_id: UUID
+    ) -> dict[str, StepOutput]:
+        """The records that an approval is about; empty once the run that asked has ended."""
+        return self._load(database, run_id, _lines(run_id, execution, approval_id))
+
+    def _load(self, database: Database, run_id: UUID, name: str) -> dict[str, StepOutput]:
         with database.reading() as connection:
-            key = context_key(connection, run.id)
+            key = context_key(connection, run_id)
         if key is None:
             return {}
-        name = _name(run.id, run.context_execution, segment - 1)
         try:
             sealed = self._blobs.read(CONTEXT, name)
         except NotFound:
@@ -69,6 +104,14 @@ class ContextStore:
 
 def _name(run_id: UUID, execution: int, segment: int) -> str:
     return f"{run_id}/{execution:04}/segment-{segment:04}"
+
+
+def _held(run_id: UUID, execution: int, step_key: str) -> str:
+    return f"{run_id}/{execution:04}/held-{step_key}"
+
+
+def _lines(run_id: UUID, execution: int, approval_id: UUID) -> str:
+    return f"{run_id}/{execution:04}/approval-{approval_id}"
 
 
 def _encode(kept: Mapping[str, tuple[Records, frozenset[str]]]) -> bytes:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from store import audit, chunks, postings, runs
+from store.approval_ends import cancel_open
 from workflows.states import RunState, TaskState
 
 _TASKS_END: Mapping[RunState, tuple[TaskState, ...]] = {
@@ -33,6 +34,9 @@ def end_run(
         for ended in _TASKS_END[state]:
             runs.finish_tasks(connection, run_id, ended, now, failure=failure)
             chunks.end_chunks(connection, run_id, ended, now, failure)
+        if state is not RunState.SUCCEEDED:
+            because = details or str((failure or {}).get("message", "")) or f"The run is {state}."
+            cancel_open(connection, run_id, because, actor, now)
         doubtful = postings.doubt_sent(connection, run_id, "The run ended before an answer came.", now)
         known = {"code": (failure or {}).get("code"), "in_doubt": doubtful or None, "because": details}
         audit.record(

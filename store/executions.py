@@ -27,13 +27,36 @@ def begin_segment(connection: Connection, run_id: UUID, execution: int, now: dat
 def advance(connection: Connection, run_id: UUID, execution: int, segment: int, now: datetime) -> bool:
     """A running execution goes on at `segment`; False when another execution has taken over.
 
-    Where it goes on with the same segment, the context that this begins with stays the one it was.
+    Where it goes on with the same segment, the context that this begins with stays the one it was, and so
+    does the step at which it waited for people.
     """
     mine = (_run.id == run_id) & (_run.execution == execution) & (_run.state == RunState.RUNNING)
     saved_by = case((_run.segment == segment, _run.context_execution), else_=execution)
     place = {"segment": segment, "context_execution": saved_by}
+    place["held_step"] = case((_run.segment == segment, _run.held_step), else_=None)
     values = {**place, "starts": 0, "recoveries": 0, "heartbeat_at": now}
     return connection.execute(workflow_run.update().where(mine).values(values)).rowcount == 1
+
+
+def hold(connection: Connection, run_id: UUID, execution: int, step_key: str, now: datetime) -> bool:
+    """RUNNING becomes SUSPENDED until people have decided; it goes on at `step_key`. False when something is
+    asked of the run, or another execution has taken over."""
+    mine = (_run.id == run_id) & (_run.execution == execution) & (_run.state == RunState.RUNNING)
+    held = {"waits_for": "approval", "held_step": step_key, "held_execution": execution}
+    values = {"state": RunState.SUSPENDED, **held, "wake_at": None, "starts": 0, "recoveries": 0}
+    change = workflow_run.update().where(mine, _run.requested.is_(None)).values(**values, heartbeat_at=now)
+    return connection.execute(change).rowcount == 1
+
+
+def rouse_decided(connection: Connection, run_id: UUID, now: datetime) -> bool:
+    """A run that waits for people is due: SUSPENDED becomes RUNNING, unless somebody has paused it, and one
+    that waits for its chunks looks at them at once. False when it is due anyway."""
+    waits = (_run.id == run_id) & (_run.state == RunState.SUSPENDED) & (_run.waits_for == "approval")
+    values = {"state": RunState.RUNNING, "wake_at": now, "waits_for": None}
+    if connection.execute(workflow_run.update().where(waits).values(values)).rowcount == 1:
+        return True
+    sleeps = (_run.id == run_id) & (_run.state == RunState.RUNNING) & (_run.wake_at > now)
+    return connection.execute(workflow_run.update().where(sleeps).values(wake_at=now)).rowcount == 1
 
 
 def note_life(connection: Connection, run_id: UUID, now: datetime) -> None:
@@ -115,7 +138,7 @@ def recover(connection: Connection, run: OpenRun, now: datetime) -> bool:
 def rouse(connection: Connection, run_id: UUID, now: datetime) -> bool:
     """SUSPENDED becomes RUNNING and is due at once."""
     waits = (_run.id == run_id) & (_run.state == RunState.SUSPENDED)
-    values = {"state": RunState.RUNNING, "wake_at": now}
+    values = {"state": RunState.RUNNING, "wake_at": now, "waits_for": None}
     return connection.execute(workflow_run.update().where(waits).values(values)).rowcount == 1
 
 

@@ -36,6 +36,7 @@ def begin_again(connection: Connection, run: RunRow, deadline_at: datetime | Non
         "deadline_at": deadline_at,
     }
     fresh = {"recoveries": 0, "starts": 0, "heartbeat_at": now, "wake_at": None, "purged_at": None}
+    fresh |= {"waits_for": None, "held_step": None, "held_execution": None}
     planned = (task_run.c.run_id == run.id) & task_run.c.chunk_id.is_(None)
     connection.execute(task_run.update().where(planned).values(planning=None))
     undone = {"requested": None, "failure": None, "finished_at": None, "totals": None}

@@ -52,6 +52,9 @@ class RunRow:
     parent_chunk_id: UUID | None
     root_run_id: UUID | None
     depth: int
+    waits_for: str | None = None
+    held_step: str | None = None
+    held_execution: int | None = None
 
 
 @dataclass(frozen=True)

@@ -99,10 +99,17 @@ workflow_run = Table(
     Column("parent_chunk_id", UUID(as_uuid=True)),
     Column("root_run_id", UUID(as_uuid=True), ForeignKey("sluice.workflow_run.id")),
     Column("depth", Integer, nullable=False, server_default="0"),
+    # What it waits for while it is SUSPENDED; null is: until somebody resumes it.
+    Column("waits_for", Text),
+    # The step at which it waited for people last, from where it goes on, and which execution saved the
+    # records for that.
+    Column("held_step", Text),
+    Column("held_execution", Integer),
     # Whether it goes on when the run above it is cancelled or fails.
     Column("detached", Boolean, nullable=False, server_default="false"),
     CheckConstraint(_RUN_STATES, name="workflow_run_state_check"),
     CheckConstraint("requested IN ('cancel','pause')", name="workflow_run_requested_check"),
+    CheckConstraint("waits_for IN ('approval')", name="workflow_run_waits_for_check"),
     Index("workflow_run_open", "heartbeat_at", postgresql_where=text("state IN ('RUNNING','SUSPENDED')")),
     Index("workflow_run_unpurged", "finished_at", postgresql_where=text("purged_at IS NULL")),
     Index("workflow_run_created", "created_at", "id"),

@@ -8,7 +8,8 @@ from workflows.calls import key_faults, push_faults, read_faults
 from workflows.declarations import declaration_faults
 from workflows.document import Pointer
 from workflows.expressions import template_expressions
-from workflows.model import Dispatch, Step
+from workflows.guarding import approve_faults, guard_faults
+from workflows.model import Approve, Deny, Dispatch, Step
 from workflows.nesting import measured_by, reference_faults
 from workflows.references import DISPATCH_COUNTS, chunk_expressions, expressions
 from workflows.samples import record_sample
@@ -78,9 +79,14 @@ class Flow:
         facts = None if columns is None else record_sample(columns)
         for index, rule in enumerate(step.govern.rules):
             here = (*path, "rules", index)
-            yield from self.scope.condition(rule.deny, facts, (*here, "deny"))
+            part = "deny" if isinstance(rule, Deny) else "approve"
+            yield from self.scope.condition(rule.when, facts, (*here, part))
             for text in template_expressions(rule.because):
                 yield from self.scope.expression(text, facts, (*here, "because"))
+            if isinstance(rule, Approve):
+                yield from approve_faults(self.scope, rule, here)
+        if step.govern.asks:
+            yield from guard_faults(self.scope, step, path)
 
     def _logic_gate(self, step: Step, path: Pointer) -> Iterator[Fault]:
         assert step.logic_gate is not None

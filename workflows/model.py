@@ -15,6 +15,7 @@ Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Lower
 WorkflowKey = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Lower case, digits, hyphens")
 ]
+Group = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,99}$", description="A group or an app role")]
 Expression = Annotated[str, Field(min_length=1, description="A CEL expression")]
 Sql = Annotated[str, Field(min_length=1, description="One SELECT in DuckDB's dialect")]
 Duration = Annotated[str, Field(pattern=r"^\d{1,5}(s|m|h|d)$", description="A whole number and s, m, h or d")]
@@ -82,12 +83,64 @@ class Deny(Part):
     deny: Expression
     because: Annotated[str, Field(min_length=1)]
 
+    @property
+    def when(self) -> str:
+        """The condition."""
+        return self.deny
+
+
+class Escalation(Part):
+    """Who else may decide when nobody has in time, and how long they have."""
+
+    to: Annotated[list[Group], Field(min_length=1)]
+    due: Duration = "24h"
+
+
+class Approve(Part):
+    """Asks people when `approve` holds: `quorum` different members of the groups in `by` have to agree before
+    anything after this step is written. `because` may contain `${{ }}` over the facts.
+
+    When nobody has decided after `due`, it counts as rejected, goes on to other groups, or fails the run.
+    """
+
+    approve: Expression
+    by: Annotated[list[Group], Field(min_length=1)]
+    quorum: Annotated[int, Field(ge=1, le=20)] = 1
+    due: Duration = "72h"
+    remind: Annotated[
+        Duration | None, Field(description="How long before the deadline whoever was asked is reminded")
+    ] = None
+    on_timeout: Literal["reject", "escalate", "fail"] = "reject"
+    escalate: list[Escalation] = Field(default_factory=list)
+    because: Annotated[str, Field(min_length=1)]
+
+    @property
+    def when(self) -> str:
+        """The condition."""
+        return self.approve
+
+
+def _kind_of_rule(given: Any) -> str:
+    asks = "approve" in given if isinstance(given, dict) else isinstance(given, Approve)
+    return "(approve)" if asks else "(deny)"
+
+
+Rule = Annotated[
+    Annotated[Deny, Tag("(deny)")] | Annotated[Approve, Tag("(approve)")], Discriminator(_kind_of_rule)
+]
+
 
 class Govern(Part):
-    """Policy: one row of facts, then rules over it in order; the first that holds decides."""
+    """Policy: one row of facts and rules over it. The first `deny` that holds fails the run; every `approve`
+    that holds asks people."""
 
     facts: Sql
-    rules: Annotated[list[Deny], Field(min_length=1)]
+    rules: Annotated[list[Rule], Field(min_length=1)]
+
+    @property
+    def asks(self) -> bool:
+        """Whether it may have to wait for people."""
+        return any(isinstance(rule, Approve) for rule in self.rules)
 
 
 class LogicGate(Part):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from workflows.guards import guards_of
 from workflows.model import Step, Workflow
 from workflows.references import record_references
 from workflows.sql import SqlEngine
@@ -18,21 +19,25 @@ type SegmentKind = Literal["atomic", "dispatch", "run"]
 @dataclass(frozen=True)
 class Segment:
     """Consecutive atomic steps, or one dispatch or run step. `carries` are the earlier and own steps whose
-    records later segments need."""
+    records later segments need; `holds` are, for each step that may wait for people, the steps before it
+    whose records it and all after it need."""
 
     steps: tuple[str, ...]
     carries: tuple[str, ...] = ()
     kind: SegmentKind = "atomic"
+    holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form; the usual kind is left out."""
+        """JSON-ready form; what is usual is left out."""
         kind = {} if self.kind == "atomic" else {"kind": self.kind}
-        return {"steps": list(self.steps), "carries": list(self.carries), **kind}
+        holds = {"holds": {key: list(live) for key, live in self.holds.items()}} if self.holds else {}
+        return {"steps": list(self.steps), "carries": list(self.carries), **kind, **holds}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Segment":
         """The inverse of `to_dict`."""
-        return cls(tuple(data["steps"]), tuple(data["carries"]), data.get("kind", "atomic"))
+        holds = {key: tuple(live) for key, live in data.get("holds", {}).items()}
+        return cls(tuple(data["steps"]), tuple(data["carries"]), data.get("kind", "atomic"), holds)
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,22 @@ def _segments(steps: Sequence[Step], engine: SqlEngine) -> tuple[Segment, ...]:
         later = [step.key for following in groups[index + 1 :] for step in following]
         live = {need for key in later for need in needs[key]} & before
         keys = tuple(step.key for step in group)
-        segments.append(Segment(keys, tuple(sorted(live)), _kind(group)))
+        holds = {step.key: _live_at(steps, step.key, needs) for step in group if _may_wait(steps, step)}
+        segments.append(Segment(keys, tuple(sorted(live)), _kind(group), holds))
     return tuple(segments)
+
+
+def _may_wait(steps: Sequence[Step], step: Step) -> bool:
+    """Whether people may be asked there: by the step itself, or because it would write something else than
+    they have approved."""
+    return bool((step.govern and step.govern.asks) or (step.writes and guards_of(steps, step.key)))
+
+
+def _live_at(steps: Sequence[Step], key: str, needs: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    keys = [step.key for step in steps]
+    at = keys.index(key)
+    live = frozenset[str]().union(*(needs[later] for later in keys[at:]))
+    return tuple(sorted(live.intersection(keys[:at])))
 
 
 def _groups(steps: Iterable[Step]) -> list[list[Step]]:

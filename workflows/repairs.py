@@ -37,7 +37,7 @@ def _needs(step: Step, keys: list[str], engine: SqlEngine) -> set[str]:
 def _texts(step: Step) -> Iterator[str]:
     yield from (text for _, text in expressions(step))
     for rule in step.govern.rules if step.govern else ():
-        yield rule.deny
+        yield rule.when
         yield from template_expressions(rule.because)
     if step.dispatch:
         yield from (text for _, text in chunk_expressions(step.dispatch))

@@ -18,7 +18,7 @@ _UNIT_DEPTH = 2
 _INSIDE = ("dispatch", "steps")
 _UNIT_DEPTH_INSIDE = _UNIT_DEPTH + len(_INSIDE) + 1
 # What pydantic puts into places besides the document's keys: the marks of keys and of a union's members.
-_NOT_WRITTEN = frozenset({"[key]", "(key)", "(generator)"})
+_NOT_WRITTEN = frozenset({"[key]", "(key)", "(generator)", "(deny)", "(approve)"})
 _SCHEMA_HINT = "The JSON Schema of definitions says what may stand here."
 
 

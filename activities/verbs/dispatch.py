@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from activities.approving import unapproved
 from activities.chunk_planning import Planning, plan_chunks
 from activities.contract import Next, Outcome, Pages
 from activities.work import Result, Work
@@ -29,6 +30,9 @@ def dispatch(work: Work, part: Dispatch) -> Result:
     with work.services.database.reading() as connection:
         planning = Planning.of(get_task(connection, work.run.id, work.step.key), work.run.execution)
     if not planning.complete:
+        asks = unapproved(work)
+        if asks is not None:
+            return Result(asks=asks)
         planning = plan_chunks(work, part, planning, page_size(part))
         if not planning.complete:
             return Result(unfinished=True)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from activities.approving import unapproved
 from activities.claiming import batch_digest, source_changed
 from activities.verbs.consignment import Consignment, Undone
 from activities.verbs.shipment import Shipment
@@ -42,6 +43,10 @@ def push_together(works: Sequence[Work], call: Push) -> list[Result | Undone]:
         outcomes: dict[int, Result | Undone] = {}
         shipments = []
         for index, work in enumerate(works):
+            asks = unapproved(work)
+            if asks is not None:
+                outcomes[index] = Result(asks=asks)
+                continue
             made = _shipment(work, call, operation)
             if isinstance(made, Undone):
                 outcomes[index] = made

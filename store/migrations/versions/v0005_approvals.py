@@ -36,7 +36,7 @@ CREATE TABLE sluice.approval (
     outcome jsonb,
     told_at timestamptz
 );
-CREATE UNIQUE INDEX approval_open ON sluice.approval (run_id, chunk_id, step_key) NULLS NOT DISTINCT
+CREATE UNIQUE INDEX approval_open ON sluice.approval (run_id, chunk_id, step_key, rule) NULLS NOT DISTINCT
     WHERE state = 'REQUESTED';
 CREATE INDEX approval_run ON sluice.approval (run_id, step_key);
 CREATE INDEX approval_next ON sluice.approval (next_at) WHERE state = 'REQUESTED';
@@ -71,6 +71,14 @@ CREATE TABLE sluice.approval_viewing (
     viewed_at timestamptz NOT NULL,
     PRIMARY KEY (approval_id, actor, link)
 );
+"""
+
+# Where a run that waits for people goes on, who saved the records for that, and that it waits for them.
+_RUNS = """
+ALTER TABLE sluice.workflow_run
+    ADD COLUMN waits_for text CONSTRAINT workflow_run_waits_for_check CHECK (waits_for IN ('approval')),
+    ADD COLUMN held_step text,
+    ADD COLUMN held_execution integer;
 """
 
 _NOTIFICATIONS = """
@@ -160,6 +168,7 @@ GRANT SELECT, INSERT ON sluice.approval_decision, sluice.approval_comment, sluic
 def upgrade() -> None:
     """Create them, record every change of state, and let the application role do no more than it must."""
     op.execute(_APPROVALS)
+    op.execute(_RUNS)
     op.execute(_NOTIFICATIONS)
     op.execute(_PEOPLE)
     for entity in ("approval", "notification"):

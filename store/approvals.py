@@ -1,0 +1,158 @@
+"""Requests for approval. Every change of state is one compare-and-set guarded by the state table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select, tuple_
+
+from kernel.errors import NotFound
+from store.approval_tables import approval
+from workflows.states import ApprovalState, predecessors
+
+_row = approval.c
+
+
+@dataclass(frozen=True)
+class ApprovalRow:
+    """One request: which rule of which step of which run asked whom, for what, and what came of it.
+
+    `approvers` are names of groups, or `person:` and an id; `excluded` are ids of people who may not decide.
+    `digest` is of exactly the records that the guarded writes will send. `told_at` is when the run acted on
+    how it ended. What it shows is redacted.
+    """
+
+    id: UUID
+    run_id: UUID
+    chunk_id: UUID | None
+    step_key: str
+    execution: int
+    rule: int
+    because: str
+    approvers: list[str]
+    quorum: int
+    level: int
+    escalations: list[Mapping[str, Any]]
+    on_timeout: str
+    excluded: list[str]
+    digest: str
+    facts: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    changes: Mapping[str, Any] | None
+    replaces: UUID | None
+    state: ApprovalState
+    requested_at: datetime
+    due_at: datetime | None
+    next_at: datetime | None
+    reminded_at: datetime | None
+    ended_at: datetime | None
+    outcome: Mapping[str, Any] | None
+    told_at: datetime | None
+
+    @property
+    def audience(self) -> dict[str, list[str]]:
+        """Whom to tell: the groups and people who may decide."""
+        people = [name.removeprefix("person:") for name in self.approvers if name.startswith("person:")]
+        return {
+            "groups": [name for name in self.approvers if not name.startswith("person:")],
+            "people": people,
+        }
+
+
+@dataclass(frozen=True)
+class ApprovalFilter:
+    """What a list may be narrowed to. `approvers` are names of which one is asked; `not_by` is who is left
+    out because it is their own request."""
+
+    states: Sequence[ApprovalState] = ()
+    run_id: UUID | None = None
+    approvers: Sequence[str] | None = None
+    not_by: str | None = None
+    before: tuple[datetime, UUID] | None = None
+
+
+_COLUMNS = tuple(_row[part.name] for part in fields(ApprovalRow))
+
+
+def _approval(row: Any) -> ApprovalRow:
+    return ApprovalRow(**{**row._mapping, "state": ApprovalState(row.state)})
+
+
+def insert_approval(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Write a request."""
+    connection.execute(approval.insert().values(state=ApprovalState.REQUESTED, **values))
+
+
+def get_approval(connection: Connection, approval_id: UUID) -> ApprovalRow:
+    """One request; `NotFound` when there is none."""
+    row = connection.execute(select(*_COLUMNS).where(_row.id == approval_id)).first()
+    if row is None:
+        raise NotFound(f"There is no approval {approval_id}.")
+    return _approval(row)
+
+
+def lock_approval(connection: Connection, approval_id: UUID) -> ApprovalRow:
+    """The same, and nobody else changes it until this transaction ends. Lock its run first."""
+    connection.execute(select(_row.id).where(_row.id == approval_id).with_for_update())
+    return get_approval(connection, approval_id)
+
+
+def of_step(
+    connection: Connection, run_id: UUID, chunk_id: UUID | None, step_key: str
+) -> dict[int, ApprovalRow]:
+    """The latest request of each rule of a step, by rule."""
+    mine = (
+        (_row.run_id == run_id) & _row.chunk_id.is_not_distinct_from(chunk_id) & (_row.step_key == step_key)
+    )
+    query = select(*_COLUMNS).where(mine).order_by(_row.rule, _row.requested_at, _row.id)
+    return {row.rule: _approval(row) for row in connection.execute(query)}
+
+
+def open_of_run(connection: Connection, run_id: UUID) -> list[ApprovalRow]:
+    """Requests of a run and its chunks that nobody has decided yet."""
+    mine = (_row.run_id == run_id) & (_row.state == ApprovalState.REQUESTED)
+    return [_approval(row) for row in connection.execute(select(*_COLUMNS).where(mine).order_by(_row.id))]
+
+
+def overdue(connection: Connection, now: datetime, limit: int) -> list[tuple[UUID, UUID]]:
+    """Requests for which something is to be done by now, with their runs, the latest first due."""
+    due = (_row.state == ApprovalState.REQUESTED) & (_row.next_at <= now)
+    query = select(_row.id, _row.run_id).where(due).order_by(_row.next_at).limit(limit)
+    return [(row.id, row.run_id) for row in connection.execute(query)]
+
+
+def list_approvals(connection: Connection, wanted: ApprovalFilter, limit: int) -> list[ApprovalRow]:
+    """Requests that match, newest first."""
+    query = select(*_COLUMNS).order_by(_row.requested_at.desc(), _row.id.desc()).limit(limit)
+    if wanted.states:
+        query = query.where(_row.state.in_(wanted.states))
+    if wanted.run_id is not None:
+        query = query.where(_row.run_id == wanted.run_id)
+    if wanted.approvers is not None:
+        query = query.where(_row.approvers.has_any(list(wanted.approvers)))
+    if wanted.not_by is not None:
+        query = query.where(~_row.excluded.contains([wanted.not_by]))
+    if wanted.before:
+        query = query.where(tuple_(_row.requested_at, _row.id) < tuple_(*wanted.before))
+    return [_approval(row) for row in connection.execute(query)]
+
+
+def move_approval(connection: Connection, approval_id: UUID, state: ApprovalState, **values: Any) -> bool:
+    """Compare-and-set a request into `state`; False when the table forbids it now."""
+    allowed = (_row.id == approval_id) & _row.state.in_(predecessors(state))
+    return connection.execute(approval.update().where(allowed).values(state=state, **values)).rowcount == 1
+
+
+def change_open(connection: Connection, approval_id: UUID, **values: Any) -> bool:
+    """Change what is asked of whom while it is open; not a state change. False when it has ended."""
+    opened = (_row.id == approval_id) & (_row.state == ApprovalState.REQUESTED)
+    return connection.execute(approval.update().where(opened).values(**values)).rowcount == 1
+
+
+def mark_told(connection: Connection, run_id: UUID, now: datetime, ids: Sequence[UUID] | None = None) -> None:
+    """The run has acted on how these requests have ended; on all that have, without `ids`."""
+    ended = (_row.run_id == run_id) & (_row.state != ApprovalState.REQUESTED) & _row.told_at.is_(None)
+    chosen = ended if ids is None else ended & _row.id.in_(ids)
+    connection.execute(approval.update().where(chosen).values(told_at=now))

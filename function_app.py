@@ -11,11 +11,16 @@ import azure.functions as func
 
 from activities.adapter_pool import AdapterPool
 from activities.blueprint import activity_blueprint
+from activities.notify import deliver
+from activities.notifying.postbox import Postbox
 from activities.services import Services
+from adapters.comms.channels import ChannelOptions, build_channels
+from adapters.comms.smtp import SmtpServer
 from adapters.registry import get_adapter, operations_of
 from commands.deployment import Deployment, RecoveryPolicy
 from commands.metrics import OpenTelemetryMetrics
 from kernel.clock import utc_now
+from kernel.links import Links
 from kernel.settings import Settings, read_settings
 from orchestrators.blueprint import orchestrator_blueprint
 from store.blobs import Blobs
@@ -25,6 +30,7 @@ from store.envelope import Envelope
 from store.gates import Gates
 from store.vault import FileVault
 from triggers.blueprint import trigger_blueprint
+from triggers.identity.building import Identity, build_identity
 from workflows.sql import SqlEngine
 
 
@@ -35,24 +41,26 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
     blobs = Blobs(settings.storage_connection)
     engine = SqlEngine()
     envelope = Envelope(base64.b64decode(settings.key_encryption_key.reveal()))
-    application = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
-    application.register_functions(activity_blueprint(_services(settings, database, blobs, envelope, engine)))
+    identity = build_identity(settings, utc_now)
+    application = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+    services = _services(settings, database, blobs, envelope, engine, identity)
+    application.register_functions(activity_blueprint(services))
     application.register_functions(orchestrator_blueprint())
     deployment = Deployment(
         database, blobs, envelope, engine, operations_of, utc_now, settings.environment,
         settings.max_upload_bytes,
         OpenTelemetryMetrics(),
         RecoveryPolicy(settings.max_recoveries, settings.silent_after, settings.history_kept),
+        directory=identity.directory, deliver=partial(deliver, services),
     )  # fmt: skip
-    application.register_functions(
-        trigger_blueprint(deployment, platform_authentication=settings.platform_authentication)
-    )
+    application.register_functions(trigger_blueprint(deployment, identity.identify))
     return application
 
 
 def _services(
-    settings: Settings, database: Database, blobs: Blobs, envelope: Envelope, engine: SqlEngine
-) -> Services:
+    settings: Settings, database: Database, blobs: Blobs, envelope: Envelope, engine: SqlEngine,
+    identity: Identity,
+) -> Services:  # fmt: skip
     vault = FileVault(settings.secrets_file)
     adapters = AdapterPool(partial(get_adapter, environment=settings.environment, credentials=vault))
     atexit.register(adapters.close)
@@ -60,7 +68,21 @@ def _services(
     return Services(
         database, blobs, contexts, envelope, engine, adapters, utc_now, settings.environment,
         Gates(settings.storage_connection, settings.gate_lease), max_recoveries=settings.max_recoveries,
+        directory=identity.directory, postbox=_postbox(settings, vault),
     )  # fmt: skip
+
+
+def _postbox(settings: Settings, vault: FileVault) -> Postbox:
+    smtp = SmtpServer(
+        settings.smtp_host, settings.smtp_port, settings.smtp_security, settings.smtp_user,
+        settings.smtp_secret,
+    )  # fmt: skip
+    options = ChannelOptions(
+        settings.mail, settings.mail_from, smtp, settings.graph, settings.acs_endpoint, settings.acs_secret,
+        settings.teams_secret, settings.slack_secret,
+    )  # fmt: skip
+    links = Links(settings.public_url, settings.link_keys)
+    return Postbox(build_channels(options, vault, utc_now), links, settings.time_zone)
 
 
 app = create_app(os.environ)

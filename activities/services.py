@@ -8,7 +8,9 @@ from activities.at_work import RunsAtWork
 from activities.companions import Companions
 from activities.contract import ChunksOutcome
 from activities.definitions import Definitions
+from activities.notifying.postbox import Postbox
 from kernel.clock import Clock
+from kernel.people import SYSTEM, Directory, EmptyDirectory
 from store.blobs import Blobs
 from store.contexts import ContextStore
 from store.database import Database
@@ -16,7 +18,7 @@ from store.envelope import Envelope
 from store.gates import Gates
 from workflows.sql import SqlEngine
 
-ENGINE = "sluice"
+ENGINE = SYSTEM.id
 """The actor of automatic changes."""
 
 
@@ -39,3 +41,5 @@ class Services:
     definitions: Definitions = field(default_factory=Definitions)
     at_work: RunsAtWork = field(default_factory=RunsAtWork)
     companions: Companions[Asked, ChunksOutcome] = field(default_factory=Companions)
+    directory: Directory = field(default_factory=EmptyDirectory)
+    postbox: Postbox = field(default_factory=Postbox)

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from commands.deployment import Deployment
+from commands.permissions import permit
 from kernel.errors import Fault, InvalidRequest
+from kernel.people import Person
 from store import audit
 from store.connectors import ConnectorRow
 from store.connectors import save_connector as store_connector
@@ -22,13 +24,14 @@ def save_connector(
     system: str,
     settings: Mapping[str, Any],
     secrets: Mapping[str, str],
-    actor: str,
+    person: Person,
 ) -> tuple[ConnectorRow, bool]:
     """Create or replace a connector once its adapter accepts the settings; tells whether it is new.
 
     Raises `InvalidRequest` with all faults, also for a credential among the settings: those are shown to
     everyone who may see connectors.
     """
+    permit(person, "save_connector")
     _refuse_credentials(settings)
     deployment.describe(key, system, settings, secrets)
     values = {
@@ -36,13 +39,13 @@ def save_connector(
         "system": system,
         "settings": dict(settings),
         "secrets": dict(secrets),
-        "created_by": actor,
+        "created_by": person.id,
     }
     now = deployment.clock()
-    with deployment.database.transaction(actor) as connection:
+    with deployment.database.transaction(person.id) as connection:
         row, before = store_connector(connection, values, now)
         audit.record(
-            connection, stream="connectors", actor=actor, action="connector.saved", subject=key,
+            connection, stream="connectors", actor=person.id, action="connector.saved", subject=key,
             details=_changes(row, before), now=now,
         )  # fmt: skip
     return row, before is None
@@ -71,14 +74,15 @@ def _refuse_credentials(settings: Mapping[str, Any]) -> None:
         raise InvalidRequest("The settings hold credentials.", faults=faults)
 
 
-def save_object_type(deployment: Deployment, name: str, schema: Mapping[str, Any], actor: str) -> None:
+def save_object_type(deployment: Deployment, name: str, schema: Mapping[str, Any], person: Person) -> None:
     """Create or replace a business object type. Raises `InvalidRequest` unless `schema` is a JSON Schema."""
+    permit(person, "save_object_type")
     ObjectType(name, schema)
     digest = hashlib.sha256(canonical_json(schema).encode()).hexdigest()
     now = deployment.clock()
-    with deployment.database.transaction(actor) as connection:
-        store_object_type(connection, name, schema, actor, now)
+    with deployment.database.transaction(person.id) as connection:
+        store_object_type(connection, name, schema, person.id, now)
         audit.record(
-            connection, stream="object-types", actor=actor, action="object_type.saved", subject=name,
+            connection, stream="object-types", actor=person.id, action="object_type.saved", subject=name,
             details={"sha256": digest}, now=now,
         )  # fmt: skip

@@ -12,9 +12,11 @@ from sqlalchemy import Connection
 from commands.deployment import Deployment
 from commands.edits import edited
 from commands.orchestrations import Orchestrations
+from commands.permissions import permit
 from commands.repairable import check_repairable
 from kernel.errors import Conflict, Fault, InvalidRequest, NotFound
 from kernel.ids import new_id
+from kernel.people import Person
 from kernel.traces import trace_of
 from store import audit, dead_letters, runs
 from store.dead_letters import DeadLetter, Resolution
@@ -42,25 +44,33 @@ class Retry:
     edits: Mapping[UUID, Mapping[str, Any]]
     places: Mapping[UUID, str]
     reason: str
-    actor: str
+    person: Person
+
+    @property
+    def actor(self) -> str:
+        """Whom the audit trail names."""
+        return self.person.id
 
 
-def discard_letter(deployment: Deployment, letter_id: UUID, reason: str, actor: str) -> DeadLetter:
+def discard_letter(deployment: Deployment, letter_id: UUID, reason: str, person: Person) -> DeadLetter:
     """Decide that a record is not to be processed. To say the same again changes nothing.
 
     Raises `NotFound`, and `Conflict` when it is taken up again or somebody decided otherwise.
     """
+    permit(person, "discard_dead_letter")
     now = deployment.clock()
-    with deployment.database.transaction(actor) as connection:
+    with deployment.database.transaction(person.id) as connection:
         [letter] = _locked(connection, [letter_id])
         if (letter.state, letter.resolution) == (DeadLetterState.DISCARDED, reason):
             return letter
         _make_open(connection, [letter])
-        _certainly(dead_letters.discard(connection, [letter_id], Resolution(actor, reason, now)), [letter])
+        _certainly(
+            dead_letters.discard(connection, [letter_id], Resolution(person.id, reason, now)), [letter]
+        )
         details = {"reason": reason, "run": str(letter.run_id), "step": letter.step_key}
         audit.record(
-            connection, stream=STREAM, actor=actor, action="dead_letter.discarded", subject=str(letter_id),
-            details=details, now=now,
+            connection, stream=STREAM, actor=person.id, action="dead_letter.discarded",
+            subject=str(letter_id), details=details, now=now,
         )  # fmt: skip
         return dead_letters.get_letter(connection, letter_id)
 
@@ -72,6 +82,7 @@ def retry_letters(deployment: Deployment, asked: Retry, orchestrations: Orchestr
     All or none. Raises `NotFound`, `InvalidRequest` with every fault of the edits or when the letters are not
     of one run and step, and `Conflict` when one was discarded or is taken up already.
     """
+    permit(asked.person, "retry_dead_letters")
     run_id, now = new_id(), deployment.clock()
     with deployment.database.transaction(asked.actor) as connection:
         letters = _locked(connection, asked.ids)

@@ -12,6 +12,7 @@ from commands.audience import Audience
 from commands.metrics import Metrics
 from kernel.clock import Clock
 from kernel.errors import CallerError
+from kernel.people import Directory, EmptyDirectory
 from store.blobs import Blobs
 from store.connectors import ConnectorRow, list_connectors
 from store.database import Database
@@ -25,6 +26,9 @@ from workflows.sql import SqlEngine
 
 type Describe = Callable[[str, str, Mapping[str, Any], Mapping[str, str]], Mapping[str, OperationInfo]]
 """Operations of a connector from its key, system, settings and secret names."""
+
+type Deliver = Callable[[], Mapping[str, int]]
+"""Sends what is due of the outbox of messages; returns how many met which fate."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Deployment:
     metrics: Metrics
     recovery: RecoveryPolicy = RecoveryPolicy()
     audience: Audience = field(default_factory=Audience)
+    directory: Directory = field(default_factory=EmptyDirectory)
+    deliver: Deliver = dict
 
 
 class StoredCatalogue:

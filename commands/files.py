@@ -5,7 +5,9 @@ import re
 from dataclasses import dataclass
 
 from commands.deployment import Deployment
+from commands.permissions import permit
 from kernel.errors import Conflict, InvalidRequest, TooLarge
+from kernel.people import Person
 from store import audit
 from store.blobs import FILES
 
@@ -22,12 +24,15 @@ class StoredFile:
     sha256: str
 
 
-def upload_file(deployment: Deployment, name: str, data: bytes, actor: str, *, overwrite: bool) -> StoredFile:
+def upload_file(
+    deployment: Deployment, name: str, data: bytes, person: Person, *, overwrite: bool
+) -> StoredFile:
     """Store a file under `name`. The same bytes again change nothing, but are recorded: the first upload may
     have been cut off before its record was written.
 
     Raises `TooLarge`, `InvalidRequest` for an unusable name, `Conflict` when other bytes are there.
     """
+    permit(person, "upload_file")
     if len(data) > deployment.max_upload_bytes:
         raise TooLarge(
             f"The file has {len(data):,} bytes; at most {deployment.max_upload_bytes:,} are accepted. "
@@ -42,9 +47,9 @@ def upload_file(deployment: Deployment, name: str, data: bytes, actor: str, *, o
         if hashlib.sha256(deployment.blobs.read(FILES, name)).hexdigest() != stored.sha256:
             raise
     now = deployment.clock()
-    with deployment.database.transaction(actor) as connection:
+    with deployment.database.transaction(person.id) as connection:
         audit.record(
-            connection, stream="files", actor=actor, action="file.uploaded", subject=name,
+            connection, stream="files", actor=person.id, action="file.uploaded", subject=name,
             details={"bytes": stored.bytes, "sha256": stored.sha256}, now=now,
         )  # fmt: skip
     return stored

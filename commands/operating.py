@@ -18,8 +18,10 @@ from sqlalchemy import Connection
 
 from commands.deployment import Deployment
 from commands.orchestrations import Orchestrations
+from commands.permissions import permit
 from kernel.errors import Conflict
 from kernel.ids import new_id
+from kernel.people import Person
 from kernel.traces import trace_of
 from store import audit, executions, nesting, operating, runs
 from store.endings import end_run
@@ -41,8 +43,13 @@ class Asked:
     action: Action
     run_id: UUID
     reason: str
-    actor: str
+    person: Person
     idempotency_key: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """Whom the audit trail names."""
+        return self.person.id
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ def operate(deployment: Deployment, asked: Asked, orchestrations: Orchestrations
 
     Raises `NotFound`, and `Conflict` when the run is in a state that does not allow it.
     """
+    permit(asked.person, f"{asked.action}_run")
     request, now = _request(asked), deployment.clock()
     with deployment.database.transaction(asked.actor) as connection:
         earlier = earlier_result(connection, request) if asked.idempotency_key else None

@@ -5,7 +5,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from commands.deployment import Deployment
+from commands.permissions import permit
 from kernel.errors import Conflict, InvalidRequest
+from kernel.people import Person
 from store import audit, posting_list
 from store.posting_list import PostingDetail
 from workflows.states import PostingState
@@ -33,7 +35,12 @@ class Resolve:
     outcome: Finding
     external_id: str | None
     reason: str
-    actor: str
+    person: Person
+
+    @property
+    def actor(self) -> str:
+        """Whom the audit trail names."""
+        return self.person.id
 
 
 def resolve_posting(deployment: Deployment, asked: Resolve) -> PostingDetail:
@@ -41,6 +48,7 @@ def resolve_posting(deployment: Deployment, asked: Resolve) -> PostingDetail:
 
     Raises `NotFound`, and `Conflict` when it is not in doubt.
     """
+    permit(asked.person, "resolve_posting")
     if asked.outcome is Finding.REJECTED and asked.external_id is not None:
         raise InvalidRequest("A record that is not in the system has no `external_id`; leave it out.")
     state, now = _STATES[asked.outcome], deployment.clock()

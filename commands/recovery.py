@@ -17,6 +17,7 @@ from commands.deployment import Deployment
 from commands.operating import Asked, operate
 from commands.orchestrations import Liveness, Orchestrations
 from kernel.errors import Lost
+from kernel.people import SYSTEM
 from kernel.traces import trace_of
 from store import audit, executions, nested_waits, runs
 from store.endings import end_run
@@ -26,7 +27,7 @@ from workflows.states import RunState
 
 logger = logging.getLogger(__name__)
 
-SWEEPER = "sluice"
+SWEEPER = SYSTEM.id
 PENDING_GRACE = timedelta(seconds=30)
 NESTED_GRACE = timedelta(minutes=2)
 """How long a nested run is left to the orchestration of the run above it, which starts it."""
@@ -106,7 +107,7 @@ def cancel_abandoned_runs(deployment: Deployment, orchestrations: Orchestrations
     """Cancel nested runs whose run above has ended without them: it was past its timeout, or given up."""
     with deployment.database.reading() as connection:
         left = nested_waits.abandoned(connection, deployment.clock(), limit)
-    asked = [Asked(Action.CANCEL, run_id, "The run above it has ended.", SWEEPER) for run_id in left]
+    asked = [Asked(Action.CANCEL, run_id, "The run above it has ended.", SYSTEM) for run_id in left]
     return sum(_tried(one.run_id, partial(operate, deployment, one, orchestrations)) for one in asked)
 
 

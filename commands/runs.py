@@ -8,7 +8,9 @@ from uuid import UUID
 
 from commands.deployment import Deployment
 from commands.orchestrations import Orchestrations
+from commands.permissions import permit
 from kernel.ids import new_id
+from kernel.people import Person
 from kernel.traces import trace_of
 from store import audit, runs
 from store.idempotency import IdempotentRequest, earlier_result, remember
@@ -26,7 +28,7 @@ def start_run(
     key: str,
     inputs: Mapping[str, Any],
     reason: str,
-    actor: str,
+    person: Person,
     orchestrations: Orchestrations,
     idempotency_key: str | None = None,
 ) -> tuple[RunRow, bool]:
@@ -34,12 +36,13 @@ def start_run(
 
     The pre-flight commit comes first: if starting fails after it, the sweep starts the run later.
     """
+    permit(person, "start_run")
     run_id, now = new_id(), deployment.clock()
     asked = canonical_json({"workflow": key, "inputs": inputs, "reason": reason})
     request = IdempotentRequest(
-        actor, "start_run", idempotency_key or "", hashlib.sha256(asked.encode()).hexdigest()
+        person.id, "start_run", idempotency_key or "", hashlib.sha256(asked.encode()).hexdigest()
     )
-    with deployment.database.transaction(actor) as connection:
+    with deployment.database.transaction(person.id) as connection:
         earlier = earlier_result(connection, request) if idempotency_key else None
         if earlier is not None:
             row = runs.get_run(connection, UUID(earlier["run_id"]))
@@ -52,13 +55,13 @@ def start_run(
             "version_id": version.id,
             "environment": deployment.environment,
             "inputs": check_inputs(workflow, inputs),
-            "requested_by": actor,
+            "requested_by": person.id,
             "reason": reason,
             "created_at": now,
         }
         runs.insert_run(connection, run, [(step.key, step.kind) for step in workflow.steps])
         audit.record(
-            connection, stream=audit.run_stream(run_id), actor=actor, action="run.started",
+            connection, stream=audit.run_stream(run_id), actor=person.id, action="run.started",
             subject=str(run_id), details={"workflow": key, "version": version.number}, now=now,
         )  # fmt: skip
         if idempotency_key:

@@ -4,6 +4,8 @@ SluiceError
 ├── CallerError                 the person or program that made the request
 │   ├── InvalidRequest          malformed or incomplete input
 │   ├── InvalidDefinition       a workflow definition with faults
+│   ├── Unauthenticated         nobody knows who asks
+│   ├── Forbidden               known, and not allowed
 │   ├── NotFound
 │   ├── MethodNotAllowed
 │   ├── Conflict                the thing exists or changed meanwhile
@@ -141,6 +143,18 @@ class InvalidDefinition(CallerError):
     code = "invalid_definition"
 
 
+class Unauthenticated(CallerError):
+    """It is not known who asks."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(CallerError):
+    """Whoever asks may not do this."""
+
+    code = "forbidden"
+
+
 class NotFound(CallerError):
     """No such thing."""
 
@@ -186,6 +200,18 @@ class PolicyDenied(SluiceError):
     """A govern rule said no."""
 
     code = "policy_denied"
+
+
+class ApprovalRejected(PolicyDenied):
+    """People were asked and said no, or nothing in time."""
+
+    code = "approval_rejected"
+
+
+class ApprovalExpired(PolicyDenied):
+    """People were asked and nobody decided in time."""
+
+    code = "approval_expired"
 
 
 class OperatorError(SluiceError):

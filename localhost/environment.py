@@ -12,6 +12,7 @@ from kernel.errors import Unavailable
 from kernel.secrets import Secret
 from localhost.host.hub_database import SETTING
 from localhost.services import databases
+from localhost.services.ports import LOOPBACK
 from localhost.services.stack import Endpoints
 from localhost.services.valuefile import ValueFile
 from store.blobs import Blobs
@@ -31,7 +32,7 @@ def prepare(
     Blobs(storage).ensure_containers()
     Gates(storage).ensure_table()
     _prepare_erp(endpoints, root / "examples" / "erp" / "schema.sql")
-    return _settings(endpoints, state_dir)
+    return _settings(endpoints, root, state_dir)
 
 
 def _prepare_erp(endpoints: Endpoints, script: Path) -> None:
@@ -49,7 +50,7 @@ def _prepare_erp(endpoints: Endpoints, script: Path) -> None:
         raise Unavailable(f"The example ERP at {where} does not answer; start the demo again.") from exc
 
 
-def _settings(endpoints: Endpoints, state_dir: Path) -> dict[str, str]:
+def _settings(endpoints: Endpoints, root: Path, state_dir: Path) -> dict[str, str]:
     keys = ValueFile(state_dir / "keys.json")
     vault_file = state_dir / "vault.json"
     vault = ValueFile(vault_file)
@@ -62,7 +63,15 @@ def _settings(endpoints: Endpoints, state_dir: Path) -> dict[str, str]:
         "AzureWebJobsStorage": endpoints.storage_connection_string,
         "DATABASE_URL": endpoints.database_url,
         "SLUICE_ENVIRONMENT": "sandbox",
+        "SLUICE_IDENTITY": "local",
+        "SLUICE_MAIL": "smtp",
+        "SLUICE_MAIL_FROM": "Sluice <sluice@localhost>",
+        "SLUICE_SMTP_HOST": LOOPBACK,
+        "SLUICE_SMTP_PORT": str(endpoints.smtp_port),
+        "SLUICE_SMTP_SECURITY": "none",
+        "SLUICE_LINK_KEYS": keys.recall("link-key", _new_key),
         "SLUICE_KEY_ENCRYPTION_KEY": keys.recall(KEY_NAME, _new_key),
+        "SLUICE_PEOPLE_FILE": str(root / "examples" / "people.json"),
         "SLUICE_SECRETS_FILE": str(vault_file),
         "SLUICE_TASK_HUB": "sluicelocal",
         SETTING: endpoints.hub_url,

@@ -141,6 +141,7 @@ ENDPOINTS = (
             "cursor": "Where to go on",
             "limit": "Items a page",
         },
+        command="list_audit",
     ),
     Endpoint(
         "audit_verify",
@@ -150,5 +151,6 @@ ENDPOINTS = (
         verify,
         VerificationView,
         query={"stream": "Only this stream"},
+        command="verify_audit",
     ),
 )

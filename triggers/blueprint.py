@@ -1,6 +1,6 @@
 """Registers the HTTP endpoints and the sweep."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -16,13 +16,14 @@ from triggers import (
     dead_letters,
     feed,
     health,
+    notifications,
     operating,
     postings,
     runs,
     workflows,
 )
 from triggers.fallback import METHODS, fallback_endpoint
-from triggers.http import Endpoint, Request, answer
+from triggers.http import Endpoint, Identify, Request, answer
 from triggers.openapi import openapi_endpoint
 
 ENDPOINTS = (
@@ -35,41 +36,39 @@ ENDPOINTS = (
     *postings.ENDPOINTS,
     *dead_letters.ENDPOINTS,
     *audit.ENDPOINTS,
+    *notifications.ENDPOINTS,
     *health.ENDPOINTS,
 )
-PRINCIPAL_HEADER = "X-MS-CLIENT-PRINCIPAL-NAME"
-KEY_HOLDER = "function-key"
+API = "api/"
 
 
-def trigger_blueprint(deployment: Deployment, *, platform_authentication: bool) -> df.Blueprint:
-    """All triggers. Principal headers count only when the platform sets them."""
+def trigger_blueprint(deployment: Deployment, identify: Identify) -> df.Blueprint:
+    """All triggers. `identify` says who makes a request; the host lets everybody through: its keys say
+    nothing about who asks."""
     blueprint = df.Blueprint()
-
-    def actor(request: func.HttpRequest) -> str:
-        named = request.headers.get(PRINCIPAL_HEADER) if platform_authentication else None
-        return named or KEY_HOLDER
-
+    shared = deployment, identify
     for endpoint in (*ENDPOINTS, openapi_endpoint(ENDPOINTS)):
-        _register(blueprint, endpoint, deployment, actor)
-    _register(blueprint, fallback_endpoint(ENDPOINTS), deployment, actor, methods=METHODS)
+        _register(blueprint, endpoint, API + endpoint.path, [endpoint.method], *shared)
+    fallback = fallback_endpoint(ENDPOINTS)
+    _register(blueprint, fallback, fallback.path, METHODS, *shared)
     _register_sweeps(blueprint, deployment)
+    notifications.register_timer(blueprint, deployment)
     return blueprint
 
 
 def _register(
     blueprint: df.Blueprint,
     endpoint: Endpoint,
+    route: str,
+    methods: Sequence[str],
     deployment: Deployment,
-    actor: Callable[[func.HttpRequest], str],
-    methods: Sequence[str] = (),
+    identify: Identify,
 ) -> None:
-    level = func.AuthLevel.ANONYMOUS if endpoint.anonymous else func.AuthLevel.FUNCTION
-
     @blueprint.function_name(endpoint.name)
-    @blueprint.route(endpoint.path, methods=list(methods or [endpoint.method]), auth_level=level)
+    @blueprint.route(route, methods=list(methods), auth_level=func.AuthLevel.ANONYMOUS)
     @blueprint.durable_client_input(client_name="client")
     def shell(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-        return answer(endpoint, Request(req, deployment, actor(req), DurableOrchestrations(client)))
+        return answer(endpoint, Request(req, deployment, identify, DurableOrchestrations(client)))
 
 
 def _register_sweeps(blueprint: df.Blueprint, deployment: Deployment) -> None:

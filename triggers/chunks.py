@@ -127,6 +127,7 @@ ENDPOINTS = (
             "key": "Only those whose business key has these words, or parts of them, in its values",
             **PAGING,
         },
+        command="get_run",
     ),
     Endpoint(
         "chunks_get",
@@ -135,5 +136,6 @@ ENDPOINTS = (
         "One chunk with its tasks, postings and dead letters",
         show,
         ChunkDetailView,
+        command="get_run",
     ),
 )

@@ -14,7 +14,7 @@ def save(request: Request) -> Answer:
     """Create or replace a connector."""
     key, given = _named(request.path("key"), "-"), request.body(SaveConnector)
     row, created = save_connector(
-        request.deployment, key, given.system, given.settings, given.secrets, request.actor
+        request.deployment, key, given.system, given.settings, given.secrets, request.person
     )
     return Answer(ConnectorView.of(row), 201 if created else 200, {"Location": f"/api/connectors/{key}"})
 
@@ -35,7 +35,7 @@ def show(request: Request) -> Answer:
 def save_type(request: Request) -> Answer:
     """Create or replace a business object type."""
     name = _named(request.path("name"), "_")
-    save_object_type(request.deployment, name, request.body(SaveObjectType).json_schema, request.actor)
+    save_object_type(request.deployment, name, request.body(SaveObjectType).json_schema, request.person)
     return Answer(ObjectTypeView(name=name))
 
 
@@ -50,7 +50,7 @@ def upload(request: Request) -> Answer:
     """Store a file's bytes under a name."""
     overwrite = (request.query("overwrite") or "false").lower() == "true"
     stored = upload_file(
-        request.deployment, request.path("name"), request.content(), request.actor, overwrite=overwrite
+        request.deployment, request.path("name"), request.content(), request.person, overwrite=overwrite
     )
     return Answer(FileView.model_validate(stored), 201)
 
@@ -72,9 +72,26 @@ ENDPOINTS = (
         takes=SaveConnector,
         status=201,
         also=(200,),
+        command="save_connector",
     ),
-    Endpoint("connectors_list", "GET", "connectors", "List connectors", index, Page[ConnectorView]),
-    Endpoint("connectors_get", "GET", "connectors/{key}", "One connector", show, ConnectorView),
+    Endpoint(
+        "connectors_list",
+        "GET",
+        "connectors",
+        "List connectors",
+        index,
+        Page[ConnectorView],
+        command="list_connectors",
+    ),
+    Endpoint(
+        "connectors_get",
+        "GET",
+        "connectors/{key}",
+        "One connector",
+        show,
+        ConnectorView,
+        command="get_connector",
+    ),
     Endpoint(
         "object_types_save",
         "PUT",
@@ -83,6 +100,7 @@ ENDPOINTS = (
         save_type,
         ObjectTypeView,
         takes=SaveObjectType,
+        command="save_object_type",
     ),
     Endpoint(
         "object_types_list",
@@ -91,6 +109,7 @@ ENDPOINTS = (
         "List business object types",
         list_types,
         Page[ObjectTypeView],
+        command="list_object_types",
     ),
     Endpoint(
         "files_upload",
@@ -102,5 +121,6 @@ ENDPOINTS = (
         takes="bytes",
         status=201,
         query={"overwrite": "`true` replaces other content of the same name"},
+        command="upload_file",
     ),
 )

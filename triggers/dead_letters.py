@@ -46,14 +46,14 @@ def show(request: Request) -> Answer:
 def discard(request: Request) -> Answer:
     """Decide that a record is not to be processed."""
     given, letter_id = request.body(DiscardDeadLetter), request.id("id")
-    return _detail(request, discard_letter(request.deployment, letter_id, given.reason, request.actor))
+    return _detail(request, discard_letter(request.deployment, letter_id, given.reason, request.person))
 
 
 def retry_one(request: Request) -> Answer:
     """Start a repair run with one record."""
     given, letter_id = request.body(RetryDeadLetter), request.id("id")
     edits = {letter_id: given.edit} if given.edit else {}
-    return _retried(request, Retry([letter_id], edits, {letter_id: "/edit"}, given.reason, request.actor))
+    return _retried(request, Retry([letter_id], edits, {letter_id: "/edit"}, given.reason, request.person))
 
 
 def retry(request: Request) -> Answer:
@@ -61,7 +61,7 @@ def retry(request: Request) -> Answer:
     given = request.body(RetryDeadLetters)
     ids: list[UUID] = list(dict.fromkeys(given.ids))
     places = {letter_id: f"/edits/{letter_id}" for letter_id in given.edits}
-    return _retried(request, Retry(ids, given.edits, places, given.reason, request.actor))
+    return _retried(request, Retry(ids, given.edits, places, given.reason, request.person))
 
 
 def _retried(request: Request, asked: Retry) -> Answer:
@@ -90,6 +90,7 @@ ENDPOINTS = (
             "chunk": "Only of this chunk",
             **PAGING,
         },
+        command="list_dead_letters",
     ),
     Endpoint(
         "dead_letters_get",
@@ -98,6 +99,7 @@ ENDPOINTS = (
         "One dead letter with its transitions",
         show,
         LetterDetailView,
+        command="get_dead_letter",
     ),
     Endpoint(
         "dead_letters_discard",
@@ -107,6 +109,7 @@ ENDPOINTS = (
         discard,
         LetterDetailView,
         takes=DiscardDeadLetter,
+        command="discard_dead_letter",
     ),
     Endpoint(
         "dead_letters_retry",
@@ -117,6 +120,7 @@ ENDPOINTS = (
         RunView,
         takes=RetryDeadLetters,
         status=202,
+        command="retry_dead_letters",
     ),
     Endpoint(
         "dead_letters_retry_one",
@@ -127,5 +131,6 @@ ENDPOINTS = (
         RunView,
         takes=RetryDeadLetter,
         status=202,
+        command="retry_dead_letters",
     ),
 )

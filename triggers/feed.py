@@ -119,5 +119,6 @@ ENDPOINTS = (
             "after": "`next` of the answer before; without it, everything",
             "wait": "For how many seconds to wait at most, 0 to 20; by default 20",
         },
+        command="get_run",
     ),
 )

@@ -1,4 +1,5 @@
-"""The one shell around every endpoint: parse, call, answer; errors become `application/problem+json`."""
+"""The one shell around every endpoint: who asks, may they, parse, call, answer; errors become
+`application/problem+json`."""
 
 import json
 import logging
@@ -13,9 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from commands.deployment import Deployment
 from commands.orchestrations import Orchestrations
+from commands.permissions import permit
 from kernel import errors
 from kernel.errors import Fault, InvalidRequest, NotFound, SluiceError, TooLarge, UnsupportedMedia
 from kernel.ids import new_id
+from kernel.people import Person
 from kernel.traces import trace_of
 from triggers.bodies import Body, json_data, storable
 
@@ -24,10 +27,13 @@ logger = logging.getLogger(__name__)
 MAX_JSON_BYTES = 1_000_000
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_KEY = 200
+CHALLENGE = 'Bearer realm="sluice"'
 _LIMIT = re.compile(r"[0-9]{1,4}")
 
 STATUSES: Mapping[type[SluiceError], int] = {
     errors.InvalidDefinition: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
@@ -43,14 +49,23 @@ STATUSES: Mapping[type[SluiceError], int] = {
 """HTTP status by error class; the nearest class counts, 500 for all others."""
 
 
+type Identify = Callable[[func.HttpRequest], Person]
+"""Who makes a request; raises `Unauthenticated` when that is not known."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What a handler sees of an HTTP request."""
 
     http: func.HttpRequest
     deployment: Deployment
-    actor: str
+    identify: Identify
     orchestrations: Orchestrations
+
+    @cached_property
+    def person(self) -> Person:
+        """Who asks; raises `Unauthenticated` when that is not known."""
+        return self.identify(self.http)
 
     def path(self, name: str) -> str:
         """A part of the route."""
@@ -137,7 +152,8 @@ type Handler = Callable[[Request], Answer]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One route and method. `takes` is a body model, `text` or `bytes`; `gives` is the answer's model."""
+    """One route and method below `/api`. `takes` is a body model, `text` or `bytes`; `gives` is the answer's
+    model; `command` is what the caller must be permitted, unless anyone may ask: `anonymous`."""
 
     name: str
     method: str
@@ -153,6 +169,7 @@ class Endpoint:
     """Other statuses with the same answer."""
     previews: type[BaseModel] | None = None
     """What it gives with status 200 when it is only asked what it would do."""
+    command: str = ""
     anonymous: bool = False
 
 
@@ -162,9 +179,11 @@ def pointer(path: tuple[str | int, ...]) -> str:
 
 
 def answer(endpoint: Endpoint, request: Request) -> func.HttpResponse:
-    """Call the endpoint's handler and render what comes of it."""
+    """Call the endpoint's handler, if the caller may, and render what comes of it."""
     trace = str(new_id())
     try:
+        if not endpoint.anonymous:
+            permit(request.person, endpoint.command)
         return _render(endpoint.handler(request), trace)
     except SluiceError as exc:
         status = status_of(exc)
@@ -199,6 +218,8 @@ def problem(error: SluiceError, status: int, trace: str) -> func.HttpResponse:
     headers = {"X-Request-Id": trace, "Cache-Control": "no-store"}
     if isinstance(error, errors.MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)  # RFC 9110, section 15.5.6
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = CHALLENGE
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return func.HttpResponse(

@@ -18,6 +18,16 @@ _PROBLEM = {
     "description": "Problem details (RFC 9457) with a stable `code`",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemView"}}},
 }
+_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "description": "A token of Entra ID, or an API key"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "person": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Sluice-Person",
+        "description": "A test person, on a local machine only",
+    },
+}
 
 
 class OpenApi(RootModel[dict[str, Any]]):
@@ -39,9 +49,9 @@ def openapi_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": definitions.get("$defs", {}),
-            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-functions-key"}},
+            "securitySchemes": _SCHEMES,
         },
-        "security": [{"key": []}],
+        "security": [{name: []} for name in _SCHEMES],
     }
 
 

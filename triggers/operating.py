@@ -28,7 +28,7 @@ def _handler(action: Action) -> Handler:
         if _only_asks(request):
             return Answer(ForecastView.of(forecast(request.deployment, action, run_id)))
         reason = request.body(OperateRun).reason
-        asked = Asked(action, run_id, reason, request.actor, request.idempotency_key)
+        asked = Asked(action, run_id, reason, request.person, request.idempotency_key)
         return _answer(operate(request.deployment, asked, request.orchestrations))
 
     return handle
@@ -59,6 +59,7 @@ ENDPOINTS = tuple(
         summary,
         _handler(action),
         RunView,
+        command=f"{action}_run",
         takes=OperateRun,
         query={"forecast": "`true`: change nothing and say what it would do"},
         headers={"Idempotency-Key": "A key of yours; a repeat gets the answer of the first"},

@@ -38,7 +38,7 @@ def show(request: Request) -> Answer:
 def resolve(request: Request) -> Answer:
     """Write down what a person has found out about a posting in doubt."""
     given, posting_id = request.body(ResolvePosting), request.id("id")
-    asked = Resolve(posting_id, given.outcome, given.external_id, given.reason, request.actor)
+    asked = Resolve(posting_id, given.outcome, given.external_id, given.reason, request.person)
     return _detail(request, resolve_posting(request.deployment, asked))
 
 
@@ -63,9 +63,16 @@ ENDPOINTS = (
             "chunk": "Only of this chunk",
             **PAGING,
         },
+        command="list_postings",
     ),
     Endpoint(
-        "postings_get", "GET", "postings/{id}", "One posting with its transitions", show, PostingDetailView
+        "postings_get",
+        "GET",
+        "postings/{id}",
+        "One posting with its transitions",
+        show,
+        PostingDetailView,
+        command="get_posting",
     ),
     Endpoint(
         "postings_resolve",
@@ -75,5 +82,6 @@ ENDPOINTS = (
         resolve,
         PostingDetailView,
         takes=ResolvePosting,
+        command="resolve_posting",
     ),
 )

@@ -28,7 +28,7 @@ def start(request: Request) -> Answer:
         request.path("key"),
         given.inputs,
         given.reason,
-        request.actor,
+        request.person,
         request.orchestrations,
         request.idempotency_key,
     )
@@ -108,6 +108,7 @@ ENDPOINTS = (
         takes=StartRun,
         status=202,
         headers={"Idempotency-Key": "A key of yours; a repeat answers with the first run"},
+        command="start_run",
     ),
     Endpoint(
         "runs_list",
@@ -122,8 +123,17 @@ ENDPOINTS = (
             "parent": "Only runs that were started for this one",
             **PAGING,
         },
+        command="list_runs",
     ),
-    Endpoint("runs_get", "GET", "runs/{id}", "One run with its tasks", show, RunDetailView),
+    Endpoint(
+        "runs_get",
+        "GET",
+        "runs/{id}",
+        "One run with its tasks",
+        show,
+        RunDetailView,
+        command="get_run",
+    ),
     Endpoint(
         "runs_dead_letters",
         "GET",
@@ -132,5 +142,6 @@ ENDPOINTS = (
         dead_letters,
         Page[DeadLetterView],
         query=PAGING,
+        command="list_dead_letters",
     ),
 )

@@ -18,7 +18,7 @@ class JsonSchema(RootModel[dict[str, Any]]):
 
 def publish(request: Request) -> Answer:
     """Publish a definition as the active version."""
-    version, made = publish_workflow(request.deployment, request.text(), request.actor)
+    version, made = publish_workflow(request.deployment, request.text(), request.person)
     location = {"Location": f"/api/workflows/{version.workflow}"}
     return Answer(VersionView.of(version), 201 if made else 200, location)
 
@@ -70,6 +70,7 @@ ENDPOINTS = (
         takes="text",
         status=201,
         also=(200,),
+        command="publish_workflow",
     ),
     Endpoint(
         "workflows_validate",
@@ -79,6 +80,7 @@ ENDPOINTS = (
         validate,
         ValidationView,
         takes="text",
+        command="validate_workflow",
     ),
     Endpoint(
         "workflows_list",
@@ -88,9 +90,16 @@ ENDPOINTS = (
         index,
         Page[WorkflowView],
         query={"cursor": "Where to go on", "limit": "Items a page"},
+        command="list_workflows",
     ),
     Endpoint(
-        "workflows_get", "GET", "workflows/{key}", "The active version of a workflow", show, VersionView
+        "workflows_get",
+        "GET",
+        "workflows/{key}",
+        "The active version of a workflow",
+        show,
+        VersionView,
+        command="get_workflow",
     ),
     Endpoint(
         "workflows_versions",
@@ -99,8 +108,15 @@ ENDPOINTS = (
         "All versions of a workflow",
         versions,
         Page[VersionView],
+        command="get_workflow",
     ),
     Endpoint(
-        "schemas_workflow", "GET", "schemas/workflow.json", "JSON Schema of definitions", schema, JsonSchema
+        "schemas_workflow",
+        "GET",
+        "schemas/workflow.json",
+        "JSON Schema of definitions",
+        schema,
+        JsonSchema,
+        command="get_workflow",
     ),
 )

@@ -20,6 +20,7 @@ from benchmarks.own import definitions, fanning
 from benchmarks.own.waiting import Waiting
 from benchmarks.peers.driving import Place, drive
 from kernel.secrets import Secret
+from localhost.demo.client import PERSON
 from localhost.host.hub_database import SETTING
 from localhost.services import databases
 from store.blobs import Blobs
@@ -56,7 +57,7 @@ class Sluice:
             self._local.connection = HTTPConnection(url.host, url.port or 80, timeout=60)
         connection: HTTPConnection = self._local.connection
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection.request(method, f"/api/{path}", data)
+        connection.request(method, f"/api/{path}", data, {"X-Sluice-Person": PERSON})
         answer = connection.getresponse()
         text = answer.read()
         if answer.status != status:
@@ -177,6 +178,7 @@ def _environment(place: Place) -> dict[str, str]:
         "FUNCTIONS_WORKER_PROCESS_COUNT": str(WORKERS),
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "SLUICE_ENVIRONMENT": "sandbox",
+        "SLUICE_IDENTITY": "local",
         "SLUICE_KEY_ENCRYPTION_KEY": base64.b64encode(b"k" * 32).decode(),
         "SLUICE_SECRETS_FILE": str(vault),
         "SLUICE_TASK_HUB": "bench",

@@ -21,7 +21,7 @@ def table() -> str:
     rows = (
         (
             f"`{endpoint.method} /api/{endpoint.path.replace('{*', '{')}`",
-            endpoint.summary + (" (no key needed)" if endpoint.anonymous else ""),
+            endpoint.summary + (" (anyone may)" if endpoint.anonymous else ""),
             _taken(endpoint),
             f"{endpoint.status}: {_given(endpoint)}",
         )

@@ -9,6 +9,8 @@ import httpx2
 from kernel.errors import Fault, SluiceError, Unavailable
 
 TIMEOUT_SECONDS = 60.0
+PERSON = "ada"
+"""The test person whom the demo acts as."""
 
 
 class RequestRefused(SluiceError):
@@ -21,7 +23,8 @@ class Api:
     """Calls the API at `base_url`. Problems become `RequestRefused` with the server's words."""
 
     def __init__(self, base_url: str) -> None:
-        self._http = httpx2.Client(base_url=f"{base_url}/api/", timeout=TIMEOUT_SECONDS)
+        headers = {"X-Sluice-Person": PERSON}
+        self._http = httpx2.Client(base_url=f"{base_url}/api/", timeout=TIMEOUT_SECONDS, headers=headers)
 
     def save_connector(self, key: str, connector: dict[str, Any]) -> None:
         """Create or replace a connector."""

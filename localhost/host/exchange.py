@@ -64,7 +64,8 @@ async def _discard(receive: Receive) -> None:
 
 def request_datum(scope: Scope, body: bytes, parameters: Mapping[str, str]) -> Datum:
     """The HttpRequest as the worker expects it: values that occur repeatedly are joined by commas."""
-    headers = _joined((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    given = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    headers = _joined((*given, *_forwarded(scope)))
     query = scope["query_string"].decode("latin-1")
     return Datum(
         {
@@ -77,6 +78,12 @@ def request_datum(scope: Scope, body: bytes, parameters: Mapping[str, str]) -> D
         },
         "http",
     )
+
+
+def _forwarded(scope: Scope) -> Iterable[tuple[str, str]]:
+    """Where the request comes from, as the front end of Azure says it, behind what the caller says."""
+    if scope.get("client"):
+        yield "X-Forwarded-For", scope["client"][0]
 
 
 def request_trace(scope: Scope) -> Trace:

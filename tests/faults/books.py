@@ -8,7 +8,7 @@ from store.runs import RunRow
 from tests.faults.load import CONNECTOR, Kind, Load, connector, new_load
 from tests.faults.tally import Tally, tally
 from tests.support.erp_server.client import ErpServer
-from tests.support.world import ACTOR, World
+from tests.support.world import ADA, World
 from workflows.states import PostingState
 
 BATCH = 3
@@ -26,7 +26,7 @@ class Books:
         """Connector and workflows, with so many attempts."""
         given = connector(self.erp.url, batch_size=BATCH, timeout=timeout)
         save_connector(
-            self.world.deployment, CONNECTOR, given["system"], given["settings"], given["secrets"], ACTOR
+            self.world.deployment, CONNECTOR, given["system"], given["settings"], given["secrets"], ADA
         )
         for kind in Kind:
             self.world.publish(kind.definition(attempts, factor))

@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 
 from kernel.secrets import Secret
-from localhost.demo.client import Api
+from localhost.demo.client import PERSON, Api
 from localhost.host.hub_database import SETTING
 from store.blobs import Blobs
 from tests.faults.load import ENVIRONMENT, Kind, Load, connector
@@ -68,6 +68,7 @@ class Deployment:
         """Wait for a launched host."""
         assert self.host is not None
         self.host.wait_until_ready()
+        self.host.client.headers["X-Sluice-Person"] = PERSON
         self.api = Api(str(self.host.client.base_url).rstrip("/"))
 
     def kill(self) -> float:
@@ -171,6 +172,7 @@ class Deployment:
             "DATABASE_URL": self.places.app_url,
             "PYTHONUNBUFFERED": "1",
             "SLUICE_ENVIRONMENT": ENVIRONMENT,
+            "SLUICE_IDENTITY": "local",
             "SLUICE_KEY_ENCRYPTION_KEY": base64.b64encode(b"k" * 32).decode(),
             "SLUICE_SECRETS_FILE": str(vault),
             "SLUICE_TASK_HUB": self.hub,

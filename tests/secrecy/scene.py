@@ -17,6 +17,7 @@ import psycopg
 from activities.adapter_pool import AdapterPool
 from adapters.contract import Adapter, Connector
 from adapters.registry import get_adapter
+from localhost.demo.client import PERSON as CALLER
 from localhost.host.hub_database import SETTING
 from store.vault import FileVault
 from tests.host.process import HostProcess
@@ -98,6 +99,7 @@ class Scene:
         self.vault.touch(mode=0o600)
         self.vault.write_text(json.dumps(secrets))
         self.host = HostProcess(PROJECT, sites.folder, environment=self._environment())
+        self.host.client.headers["X-Sluice-Person"] = CALLER
 
     def play(self) -> None:
         """Let everything happen."""
@@ -338,6 +340,7 @@ class Scene:
             "DATABASE_URL": self.sites.app_url,
             "PYTHONUNBUFFERED": "1",
             "SLUICE_ENVIRONMENT": "sandbox",
+            "SLUICE_IDENTITY": "local",
             "SLUICE_KEY_ENCRYPTION_KEY": base64.b64encode(b"k" * 32).decode(),
             "SLUICE_SECRETS_FILE": str(self.vault),
             "SLUICE_TASK_HUB": "secrecy",

@@ -11,11 +11,13 @@ from commands.deployment import Deployment
 from commands.forecasting import forecast
 from commands.foreseen import Counts, Forecast
 from commands.operating import Asked, Operated, operate
+from kernel.people import Person, Role
 from store.runs import RunRow
 from tests.support.world import Unstarted, World, drive
 from workflows.actions import Action
 
-OPERATOR = "operator@example.com"
+OLIVE = Person("local:olive", "Olive Operator", "olive@example.com", frozenset({Role.OPERATOR}))
+OPERATOR = OLIVE.id
 PLAIN = """
 workflow: plain
 inputs: {file: {type: text}}
@@ -78,11 +80,11 @@ def declaring(deployment: Deployment, idempotency: Idempotency) -> Deployment:
 
 def act(
     world: World, run: RunRow | UUID, action: Action, *,
-    key: str | None = None, client: Unstarted | None = None, actor: str = OPERATOR, reason: str = "because",
+    key: str | None = None, client: Unstarted | None = None, person: Person = OLIVE, reason: str = "because",
 ) -> Operated:  # fmt: skip
     """Do something with a run."""
     run_id = run if isinstance(run, UUID) else run.id
-    return operate(world.deployment, Asked(action, run_id, reason, actor, key), client or Unstarted())
+    return operate(world.deployment, Asked(action, run_id, reason, person, key), client or Unstarted())
 
 
 def foreseen(

@@ -30,6 +30,7 @@ from commands.orchestrations import Liveness
 from commands.runs import start_run
 from commands.workflows import publish_workflow
 from kernel.clock import utc_now
+from kernel.people import Person, Role
 from kernel.secrets import Secret
 from orchestrators.names import WORKFLOW_RUN
 from store import runs
@@ -47,7 +48,8 @@ from workflows.sql import SqlEngine
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WORK_LOG = EXAMPLES / "data" / "purchasing-worklog" / "PurchasingExample.csv"
-ACTOR = "tester@example.com"
+ADA = Person("local:ada", "Ada Admin", "ada@example.com", frozenset({Role.ADMIN}))
+ACTOR = ADA.id
 ACCOUNT = "erp"
 COLUMNS = ("case_id", "activity", "resource", "start_time", "end_time")
 SMALL_LOG: tuple[tuple[str, ...], ...] = (
@@ -64,6 +66,7 @@ class Unstarted:
     def __init__(self) -> None:
         self.started: list[tuple[UUID, int, int]] = []
         self.woken: list[tuple[UUID, int]] = []
+        self.decisions: list[tuple[UUID, int, UUID]] = []
         self.stopped: list[tuple[UUID, int]] = []
         self.purged: list[tuple[UUID, int]] = []
         self.purged_before: list[datetime] = []
@@ -76,6 +79,10 @@ class Unstarted:
     def wake(self, run_id: UUID, execution: int) -> None:
         """Write down the event."""
         self.woken.append((run_id, execution))
+
+    def decided(self, run_id: UUID, execution: int, approval_id: UUID) -> None:
+        """Write down the event."""
+        self.decisions.append((run_id, execution, approval_id))
 
     def liveness(self, run_id: UUID, execution: int) -> Liveness:
         """What the test says."""
@@ -118,16 +125,16 @@ class World:
     def publish(self, definition: str | None = None) -> Version:
         """Publish a definition; the example by default."""
         text = (EXAMPLES / "labour_costs.yaml").read_text() if definition is None else definition
-        return publish_workflow(self.deployment, text, ACTOR)[0]
+        return publish_workflow(self.deployment, text, ADA)[0]
 
     def upload(self, rows: Sequence[Sequence[str]] | bytes) -> str:
         """Upload a work log and return its name."""
         data = rows if isinstance(rows, bytes) else work_log(rows)
-        return upload_file(self.deployment, f"logs/{uuid4().hex}.csv", data, ACTOR, overwrite=False).name
+        return upload_file(self.deployment, f"logs/{uuid4().hex}.csv", data, ADA, overwrite=False).name
 
     def start(self, workflow: str = "labour-costs", **inputs: Any) -> RunRow:
         """Commit a run; nothing executes it yet."""
-        return start_run(self.deployment, workflow, inputs, "test", ACTOR, Unstarted())[0]
+        return start_run(self.deployment, workflow, inputs, "test", ADA, Unstarted())[0]
 
     def finish(self, run: RunRow) -> RunRow:
         """Drive the run's orchestrator, calling activities directly, until the run has ended."""
@@ -260,8 +267,6 @@ def _register(world: World, address: Mapping[str, Any]) -> None:
             names = {"host": "host", "port": "port", "dbname": "database"}
             given["settings"] |= {ours: address[theirs] for theirs, ours in names.items()}
             given["settings"]["port"] = int(given["settings"]["port"])
-        save_connector(
-            world.deployment, path.stem, given["system"], given["settings"], given["secrets"], ACTOR
-        )
+        save_connector(world.deployment, path.stem, given["system"], given["settings"], given["secrets"], ADA)
     for path in (EXAMPLES / "object_types").glob("*.json"):
-        save_object_type(world.deployment, path.stem, json.loads(path.read_text())["schema"], ACTOR)
+        save_object_type(world.deployment, path.stem, json.loads(path.read_text())["schema"], ADA)

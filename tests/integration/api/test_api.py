@@ -15,7 +15,7 @@ from kernel.ids import new_id
 from kernel.secrets import Secret
 from localhost.services.ports import free_port
 from store.database import Database
-from tests.support.world import ACTOR, EXAMPLES, SMALL_LOG, Unstarted, World, work_log
+from tests.support.world import ADA, EXAMPLES, SMALL_LOG, Unstarted, World, work_log
 from triggers.blueprint import ENDPOINTS
 from triggers.fallback import fallback_endpoint
 from triggers.http import STATUSES, Answer, Endpoint, Request, answer, status_of
@@ -58,7 +58,8 @@ def call(
         method=endpoint.method, url=f"/api/{endpoint.path}", headers=dict(headers or {}),
         params=dict(query or {}), route_params=route, body=content,
     )  # fmt: skip
-    return read(answer(endpoint, Request(request, world.deployment, ACTOR, orchestrations or Unstarted())))
+    given = Request(request, world.deployment, lambda _http: ADA, orchestrations or Unstarted())
+    return read(answer(endpoint, given))
 
 
 def example() -> bytes:
@@ -256,9 +257,9 @@ def test_a_crash_tells_the_caller_nothing_but_a_trace_id(
     def crash(_request: Request) -> Answer:
         raise ZeroDivisionError(" ".join(["secret", "detail"]))
 
-    endpoint = Endpoint("boom", "GET", "boom", "", crash, HealthView)
+    endpoint = Endpoint("boom", "GET", "boom", "", crash, HealthView, command="list_runs")
     request = func.HttpRequest(method="GET", url="/", body=b"")
-    reply = read(answer(endpoint, Request(request, world.deployment, ACTOR, Unstarted())))
+    reply = read(answer(endpoint, Request(request, world.deployment, lambda _http: ADA, Unstarted())))
     assert (reply.status, reply.body["code"]) == (500, "internal")
     assert "secret detail" not in json.dumps(reply.body) + caplog.text
     assert "ZeroDivisionError" in caplog.text
@@ -297,7 +298,9 @@ def test_unknown_addresses_and_methods_are_clear(
     world: World, method: str, path: str, status: int, words: str
 ) -> None:
     endpoint = fallback_endpoint(ENDPOINTS)
-    request = func.HttpRequest(method=method, url=f"/api/{path}", route_params={"path": path}, body=b"")
-    reply = read(answer(endpoint, Request(request, world.deployment, ACTOR, Unstarted())))
+    request = func.HttpRequest(
+        method=method, url=f"/api/{path}", route_params={"path": f"api/{path}"}, body=b""
+    )
+    reply = read(answer(endpoint, Request(request, world.deployment, lambda _http: ADA, Unstarted())))
     assert reply.status == status
     assert words in reply.body["detail"]

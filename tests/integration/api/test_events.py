@@ -63,7 +63,7 @@ def test_a_run_is_told_from_its_beginning_to_its_end(world: World) -> None:
         "PENDING", "RUNNING", "SUCCEEDED",
     ]  # fmt: skip
     assert kinds(events)[-1] == ("final", "SUCCEEDED")
-    assert events[1] == {**events[1], "type": "step", "actor": "tester@example.com"}
+    assert events[1] == {**events[1], "type": "step", "actor": "local:ada"}
     assert run.finished_at is not None
     assert events[-1]["at"] == run.finished_at.isoformat().replace("+00:00", "Z")
 

@@ -10,7 +10,7 @@ from tests.integration.runs.test_operating import REFUSED, failed, pending, runn
 from tests.integration.runs.test_repeats import DOWN, hooked, raising
 from tests.integration.runs.test_segments import everything_stored
 from tests.support.operators import act, begun, go_on
-from tests.support.world import ACTOR, Unstarted, World, one_segment
+from tests.support.world import ADA, Unstarted, World, one_segment
 from triggers.blueprint import ENDPOINTS
 from triggers.fallback import fallback_endpoint
 from triggers.http import Request, answer
@@ -123,8 +123,10 @@ def test_lists_show_what_is_asked_of_a_run(world: World) -> None:
 
 def anything(world: World, method: str, path: str) -> Reply:
     """What the endpoint for everything else answers."""
-    request = func.HttpRequest(method=method, url=f"/api/{path}", route_params={"path": path}, body=b"")
-    given = Request(request, world.deployment, ACTOR, Unstarted())
+    request = func.HttpRequest(
+        method=method, url=f"/api/{path}", route_params={"path": f"api/{path}"}, body=b""
+    )
+    given = Request(request, world.deployment, lambda _http: ADA, Unstarted())
     return read(answer(fallback_endpoint(ENDPOINTS), given))
 
 

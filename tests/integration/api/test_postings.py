@@ -9,7 +9,7 @@ import pytest
 from commands.operating import Asked, operate
 from tests.integration.api.test_api import call
 from tests.integration.api.unsettled import in_doubt
-from tests.support.world import ACTOR, SMALL_LOG, Unstarted, World, drive
+from tests.support.world import ACTOR, ADA, SMALL_LOG, Unstarted, World, drive
 from workflows.actions import Action
 from workflows.states import RunState
 
@@ -137,7 +137,7 @@ def test_what_is_not_there_is_sent_again_by_a_retry(world: World) -> None:
     for posting, outcome in ((first, "confirmed"), (second, "rejected")):
         body = {"outcome": outcome, "reason": WHY}
         assert call(world, "postings_resolve", id=str(posting), body=body).status == 200
-    operate(world.deployment, Asked(Action.RETRY, run_id, WHY, ACTOR), Unstarted())
+    operate(world.deployment, Asked(Action.RETRY, run_id, WHY, ADA), Unstarted())
     drive(world.services, run_id, execution=1)
     assert world.run(run_id).state is RunState.SUCCEEDED, world.run(run_id).failure
     assert (len(world.ledger()), (world.tasks(run_id)["post"].counts or {})["posted"]) == (2, 2)

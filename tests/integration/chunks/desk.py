@@ -12,7 +12,7 @@ from commands.connectors import save_connector
 from store import chunks
 from store.chunks import ChunkRow
 from store.runs import RunRow
-from tests.support.world import ACTOR, EXAMPLES, World
+from tests.support.world import ADA, EXAMPLES, World
 from workflows.states import TaskState
 
 _SCHEMA = """
@@ -69,7 +69,7 @@ def set_up(world: World, orders: Sequence[tuple[str | None, str]]) -> None:
             },
         },
     }  # fmt: skip
-    save_connector(world.deployment, "desk", "sql", settings, address["secrets"], ACTOR)
+    save_connector(world.deployment, "desk", "sql", settings, address["secrets"], ADA)
 
 
 def add_orders(world: World, orders: Sequence[tuple[str | None, str]]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from commands.files import upload_file
 from store.runs import RunRow
-from tests.support.world import ACTOR, EXAMPLES, World
+from tests.support.world import ADA, EXAMPLES, World
 
 DATA = EXAMPLES / "data" / "oxford-council-spend"
 TOTALS: Mapping[str, Any] = json.loads((DATA / "totals.json").read_text())
@@ -32,7 +32,7 @@ def folder() -> str:
 
 def upload(world: World, path: str, data: bytes | str) -> None:
     encoded = data.encode() if isinstance(data, str) else data
-    upload_file(world.deployment, path, encoded, ACTOR, overwrite=False)
+    upload_file(world.deployment, path, encoded, ADA, overwrite=False)
 
 
 def run_on(world: World, folder: str, files: Mapping[str, bytes | str]) -> RunRow:

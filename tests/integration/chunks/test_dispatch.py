@@ -126,10 +126,10 @@ def test_a_retry_runs_only_what_failed(world: World) -> None:
         connection.execute("DELETE FROM \"order\" WHERE number = 'N901'")
     add_orders(world, [("N902", "7")])
     from commands.operating import Asked, operate
-    from tests.support.world import ACTOR, Unstarted
+    from tests.support.world import ADA, Unstarted
     from workflows.actions import Action
 
-    operate(world.deployment, Asked(Action.RETRY, run.id, "corrected", ACTOR), Unstarted())
+    operate(world.deployment, Asked(Action.RETRY, run.id, "corrected", ADA), Unstarted())
     from tests.support.world import drive
 
     drive(world.services, run.id, execution=1)

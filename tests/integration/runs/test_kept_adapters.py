@@ -14,7 +14,7 @@ from adapters.contract import Adapter, Connector
 from commands.connectors import save_connector
 from store.connectors import get_connector
 from store.runs import RunRow
-from tests.support.world import ACTOR, SMALL_LOG, World
+from tests.support.world import ADA, SMALL_LOG, World
 from workflows.states import RunState
 
 OTHERS = [(f"9{row[0]}", *row[1:]) for row in SMALL_LOG]
@@ -51,7 +51,7 @@ class Workshop:
         deployment = self.world.deployment
         with deployment.database.reading() as connection:
             row = get_connector(connection, "erp")
-        save_connector(deployment, "erp", row.system, {**row.settings, **settings}, row.secrets, ACTOR)
+        save_connector(deployment, "erp", row.system, {**row.settings, **settings}, row.secrets, ADA)
 
 
 @pytest.fixture

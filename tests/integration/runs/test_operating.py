@@ -17,7 +17,7 @@ from store.runs import RunRow
 from tests.integration.runs.test_repeats import DOWN, hooked, raising
 from tests.integration.runs.test_segments import LOG, definition
 from tests.support.operators import OPERATOR, act, at, begun, go_on, plain, settled
-from tests.support.world import SteppingClock, Unstarted, World, one_segment, waits
+from tests.support.world import ADA, SteppingClock, Unstarted, World, one_segment, waits
 from workflows.actions import Action, Effect, possible_actions
 from workflows.states import RunState, TaskState
 
@@ -312,7 +312,7 @@ def test_the_same_key_does_it_once(world: World) -> None:
         assert len(client.started) + len(client.woken) == 1
         with pytest.raises(Conflict, match="another request"):
             act(world, run, action, key=key, reason="something else")
-    other = act(world, failed(world), Action.RETRY, key="key of retry", actor="someone.else@example.com")
+    other = act(world, failed(world), Action.RETRY, key="key of retry", person=ADA)
     assert other.repeated is False
 
 

@@ -13,11 +13,11 @@ from tests.integration.runs.test_exactly_once import Killed
 from tests.integration.runs.test_postings import counts, states
 from tests.integration.runs.test_repeats import hooked, raising, replaced
 from tests.integration.runs.test_segments import CANARY, LOG, definition, everything_stored
+from tests.support.operators import OLIVE, OPERATOR
 from tests.support.world import SMALL_LOG, Unstarted, World, drive, one_segment
 from workflows.states import RunState, TaskState
 
 LONG = ("4", "Pay Invoice", "Cat Cue", "2024-03-01T08:00:00+02:00", "2024-03-02T14:00:00+02:00")
-REPAIRER = "repairer@example.com"
 
 
 def letters(world: World, run_id: UUID | None = None) -> list[UUID]:
@@ -34,7 +34,7 @@ def letter_states(world: World) -> list[str]:
 def retried(world: World, ids: Sequence[UUID], edit: Mapping[str, Any] | None = None) -> RunRow:
     """A repair run of these letters, not executed yet."""
     edits = {ids[0]: edit} if edit else {}
-    asked = Retry(ids, edits, dict.fromkeys(edits, "/edit"), "Times were corrected.", REPAIRER)
+    asked = Retry(ids, edits, dict.fromkeys(edits, "/edit"), "Times were corrected.", OLIVE)
     return retry_letters(world.deployment, asked, Unstarted())
 
 
@@ -52,7 +52,7 @@ def test_a_record_is_posted_once_it_was_edited(world: World) -> None:
     original = with_reject(world)
     run = retried(world, letters(world), {"worked_seconds": 10_800, "amount": "99.50"})
     assert (run.repair_of, run.version_id, run.inputs) == (original.id, original.version_id, original.inputs)
-    assert (run.requested_by, run.reason) == (REPAIRER, "Times were corrected.")
+    assert (run.requested_by, run.reason) == (OPERATOR, "Times were corrected.")
     done, tasks = world.finish(run), world.tasks(run.id)
     assert done.state is RunState.SUCCEEDED, done.failure
     assert [key for key, task in tasks.items() if task.state is TaskState.SKIPPED] == [
@@ -62,7 +62,7 @@ def test_a_record_is_posted_once_it_was_edited(world: World) -> None:
     amounts = next(line for line in done.totals or [] if line["measure"] == "amount")
     assert (amounts["read"], amounts["posted"], amounts["proved"]) == ("99.50", "99.50", True)
     assert world.sql("SELECT state, retry_run, resolved_by FROM sluice.dead_letter") == [
-        ("RETRIED", run.id, REPAIRER)
+        ("RETRIED", run.id, OPERATOR)
     ]
 
 

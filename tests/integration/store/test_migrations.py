@@ -93,7 +93,7 @@ def test_every_state_change_is_recorded_with_its_actor(world: World) -> None:
         "SELECT before, after, actor FROM sluice.state_transition WHERE entity_id = %s ORDER BY id", [run.id]
     )
     assert changes == [
-        (None, "PENDING", "tester@example.com"),
+        (None, "PENDING", "local:ada"),
         ("PENDING", "RUNNING", "sluice"),
         ("RUNNING", "SUCCEEDED", "sluice"),
     ]

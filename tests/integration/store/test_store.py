@@ -18,7 +18,7 @@ from localhost.services.ports import free_port
 from store import runs
 from store.database import Database
 from store.envelope import Envelope
-from tests.support.world import ACTOR, Unstarted, World
+from tests.support.world import ACTOR, ADA, Unstarted, World
 from workflows.states import RunState
 
 
@@ -41,7 +41,7 @@ def test_the_same_idempotency_key_starts_one_run(world: World) -> None:
 
     def start(_: int) -> tuple[str, bool]:
         row, created = start_run(
-            world.deployment, "labour-costs", {"file": "x"}, "", ACTOR, Unstarted(), "key-1"
+            world.deployment, "labour-costs", {"file": "x"}, "", ADA, Unstarted(), "key-1"
         )
         return str(row.id), created
 
@@ -50,7 +50,7 @@ def test_the_same_idempotency_key_starts_one_run(world: World) -> None:
     assert len({run_id for run_id, _ in answers}) == 1
     assert sum(created for _, created in answers) == 1
     with pytest.raises(Conflict, match="another request"):
-        start_run(world.deployment, "labour-costs", {"file": "y"}, "", ACTOR, Unstarted(), "key-1")
+        start_run(world.deployment, "labour-costs", {"file": "y"}, "", ADA, Unstarted(), "key-1")
 
 
 def test_a_run_whose_start_failed_is_started_by_the_sweep(world: World) -> None:
@@ -60,7 +60,7 @@ def test_a_run_whose_start_failed_is_started_by_the_sweep(world: World) -> None:
         def start(self, run_id: UUID, execution: int = 0, segment: int = 0) -> None:
             raise ConnectionError("the task hub does not answer")
 
-    row, created = start_run(world.deployment, "labour-costs", {"file": "x"}, "", ACTOR, Away())
+    row, created = start_run(world.deployment, "labour-costs", {"file": "x"}, "", ADA, Away())
     assert (created, row.state) == (True, RunState.PENDING)
     durable = Unstarted()
     assert start_pending_runs(world.deployment, durable) == 0

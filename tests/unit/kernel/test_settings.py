@@ -17,10 +17,13 @@ from kernel.settings import SETTINGS, Settings, read_settings
 ROOT = Path(__file__).resolve().parents[3]
 CANARY = "canary-4711"
 KEY = base64.b64encode((CANARY * 3)[:32].encode()).decode()
+TENANT = "1b2c3d4e-0000-4000-8000-00000000000a"
 GOOD = {
     "DATABASE_URL": f"postgresql+psycopg://app:{CANARY}@127.0.0.1/sluice",
     "AzureWebJobsStorage": f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={CANARY}",
     "SLUICE_KEY_ENCRYPTION_KEY": KEY,
+    "SLUICE_TENANT_ID": TENANT,
+    "SLUICE_AUDIENCE": "sluice-api, api://sluice",
 }
 BAD = {
     "DATABASE_URL": f"postgres://app:{CANARY}@127.0.0.1/sluice",
@@ -33,6 +36,13 @@ BAD = {
     "SLUICE_SILENT_AFTER": CANARY,
     "SLUICE_HISTORY_KEPT": "0s",
     "SLUICE_GATE_LEASE": "5",
+    "SLUICE_IDENTITY": CANARY,
+    "SLUICE_TENANT_ID": CANARY,
+    "SLUICE_ALLOWED_TENANTS": f"{TENANT}, {CANARY}",
+    "SLUICE_AUTHORITY": f"http://{CANARY}.example.com",
+    "SLUICE_GRAPH": f"https://graph.example.com/?{CANARY}",
+    "SLUICE_GROUPS": f'{{"finance": "{CANARY}"}}',
+    "SLUICE_ROLES": "[]",
 }
 
 
@@ -83,9 +93,7 @@ def test_what_is_given_counts() -> None:
 
 
 def test_everything_that_is_missing_is_told_at_once() -> None:
-    assert faults({}) == [
-        ("missing", name) for name in ("DATABASE_URL", "AzureWebJobsStorage", "SLUICE_KEY_ENCRYPTION_KEY")
-    ]
+    assert faults({}) == [("missing", setting.name) for setting in SETTINGS if setting.name in GOOD]
     assert faults(dict.fromkeys(GOOD, "")) == faults({})
 
 
@@ -158,7 +166,8 @@ def test_the_example_can_be_used_but_for_the_key_that_nobody_may_share() -> None
 
 def test_the_example_shows_the_defaults() -> None:
     defaults = {setting.name: setting.default for setting in SETTINGS if setting.default is not None}
-    assert {name: example()[name] for name in defaults} == defaults
+    # but for identity: it is a file for machines of one's own
+    assert {name: example()[name] for name in defaults} == {**defaults, "SLUICE_IDENTITY": "local"}
 
 
 def test_every_field_is_a_setting_and_explained_by_its_name() -> None:

@@ -12,6 +12,7 @@ from kernel.errors import Unavailable
 from localhost.application import Application
 from localhost.environment import prepare
 from localhost.services.filelock import locked
+from localhost.services.ports import LOOPBACK, free_port
 from localhost.services.stack import Endpoints, Stack
 
 
@@ -59,6 +60,8 @@ class Session:
         self._endpoints = self._stack.start(self.progress)
         environment = prepare(self._endpoints, self._root, self._state_dir, self.progress)
         self.progress("Starting the host")
+        port = port or free_port()  # links in mail have to name it
+        environment["SLUICE_PUBLIC_URL"] = f"http://{LOOPBACK}:{port}"
         self._base_url = self._application.start(environment, port)
         return self._base_url
 
@@ -85,6 +88,7 @@ class Session:
         return {
             "api": f"{self._base_url}/api/openapi.json",
             "ledger": f"PGPASSFILE={password_file} {client}",
+            "inbox": ends.inbox_url,
             "host_log": str(self._application.log_file),
         }
 

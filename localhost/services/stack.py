@@ -10,6 +10,7 @@ from kernel.errors import Unavailable
 from localhost.services import databases
 from localhost.services.azurite import Azurite
 from localhost.services.filelock import locked
+from localhost.services.mail import MailCatcher
 from localhost.services.ports import LOOPBACK
 from localhost.services.postgres import PostgresServer
 from localhost.services.valuefile import ValueFile
@@ -20,7 +21,8 @@ class Endpoints:
     """Where the services are. What holds a password does not show in the repr.
 
     `database_url` is for the application role, `migration_url` for the role that owns the tables; both are
-    SQLAlchemy URLs. `hub_url` is where the embedded host keeps its task hub (a PostgreSQL URI).
+    SQLAlchemy URLs. `hub_url` is where the embedded host keeps its task hub (a PostgreSQL URI). `smtp_port`
+    takes mail, which `inbox_url` shows.
     """
 
     database_url: str = field(repr=False)
@@ -32,10 +34,13 @@ class Endpoints:
     erp_password: str = field(repr=False)
     storage_connection_string: str = field(repr=False)
     hub_url: str = field(repr=False)
+    smtp_port: int
+    inbox_url: str
 
 
 class Stack:
-    """PostgreSQL and Azurite for one project, with their data below `state_dir` (`<project>/.sluice`).
+    """PostgreSQL, Azurite and a mail catcher for one project, their data below `state_dir`
+    (`<project>/.sluice`).
 
     The services go on running when their starter dies; the next `start()` finds them and uses them.
     """
@@ -46,9 +51,10 @@ class Stack:
         ports = ValueFile(self._state_dir / "ports.json")
         self.postgres = PostgresServer(self._state_dir, passwords, ports)
         self.azurite = Azurite(project_root.resolve(), self._state_dir, passwords, ports)
+        self.mail = MailCatcher(self._state_dir, ports)
 
     def start(self, progress: Callable[[str], None] = lambda _text: None) -> Endpoints:
-        """Have both services running. `progress` gets one sentence per step, from one thread at a time.
+        """Have all services running. `progress` gets one sentence per step, from one thread at a time.
 
         Raises `kernel.errors.Unavailable` if one cannot be had; what was started before that is stopped.
         """
@@ -57,7 +63,7 @@ class Stack:
             with locked(
                 self._state_dir / "services.lock", lambda: say("Waiting for another start to finish.")
             ):
-                self._start_both(say)
+                self._start_all(say)
         except OSError as exc:
             self.stop()
             raise Unavailable(
@@ -71,7 +77,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop what this object has started; services that it found running go on."""
-        for service in (self.azurite, self.postgres):
+        for service in (self.mail, self.azurite, self.postgres):
             if service.started:
                 service.stop()
 
@@ -89,11 +95,14 @@ class Stack:
             erp_password=postgres.password(databases.ERP),
             storage_connection_string=self.azurite.connection_string,
             hub_url=postgres.url("taskhub", databases.HUB).replace("+psycopg", ""),
+            smtp_port=self.mail.port,
+            inbox_url=self.mail.inbox,
         )
 
     def end(self) -> None:
         """Stop the services of this state folder, whoever started them."""
         with locked(self._state_dir / "services.lock", lambda: None):
+            self.mail.end()
             self.azurite.end()
             self.postgres.end()
 
@@ -101,9 +110,10 @@ class Stack:
         """Download what `start()` would download, and start nothing. Raises `Unavailable`."""
         self.azurite.install(progress)
 
-    def _start_both(self, say: Callable[[str], None]) -> None:
-        with ThreadPoolExecutor(2, thread_name_prefix="services") as threads:
-            starting = [threads.submit(service.start, say) for service in (self.postgres, self.azurite)]
+    def _start_all(self, say: Callable[[str], None]) -> None:
+        services = (self.postgres, self.azurite, self.mail)
+        with ThreadPoolExecutor(len(services), thread_name_prefix="services") as threads:
+            starting = [threads.submit(service.start, say) for service in services]
         for start in starting:
             start.result()
 

@@ -146,6 +146,6 @@ def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_endpoints_do_not_show_their_secrets() -> None:
     canary = "c4n4ry"
-    ends = Endpoints(canary, canary, "127.0.0.1", 5432, "erp", "erp", canary, canary, canary)
+    ends = Endpoints(canary, canary, "127.0.0.1", 5432, "erp", "erp", canary, canary, canary, 25, "")
     assert canary not in repr(ends)
     assert "5432" in repr(ends)

@@ -69,6 +69,7 @@ def _settings(endpoints: Endpoints, root: Path, state_dir: Path) -> dict[str, st
         "SLUICE_SMTP_HOST": LOOPBACK,
         "SLUICE_SMTP_PORT": str(endpoints.smtp_port),
         "SLUICE_SMTP_SECURITY": "none",
+        "SLUICE_PUBLIC_URL": f"http://{LOOPBACK}:7071",
         "SLUICE_LINK_KEYS": keys.recall("link-key", _new_key),
         "SLUICE_KEY_ENCRYPTION_KEY": keys.recall(KEY_NAME, _new_key),
         "SLUICE_PEOPLE_FILE": str(root / "examples" / "people.json"),

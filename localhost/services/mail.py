@@ -47,7 +47,7 @@ class MailCatcher:
             self._data.mkdir(parents=True, exist_ok=True)
             self._process = self._launch()
             self.started = True
-        progress(f"The inbox {'started' if self.started else 'was found running'} on {self.inbox}")
+        progress(f"Inbox {'started' if self.started else 'found running'} on {self.inbox}")
 
     def stop(self) -> None:
         """End it; the mails stay."""

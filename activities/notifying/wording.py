@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from activities.notifying.occasion import Occasion
-from adapters.comms.letter import Letter, subject_line
+from adapters.comms.letter import Letter, Lines, subject_line
 from kernel.links import Links
 from store.notifications import Notification
 from workflows.states import ApprovalState
@@ -82,7 +82,7 @@ def letter_for(
         action=wording.action,
         reason=occasion.approval.because,
         details=tuple(_details(occasion, zone)),
-        changes=tuple(_changes(occasion.approval.changes or {})) if occasion.asks else (),
+        sections=tuple(_sections(occasion)),
         note=_note(occasion, environment),
     )
 
@@ -108,7 +108,7 @@ def _ending(occasion: Occasion, zone: ZoneInfo) -> str:
 
 
 def _details(occasion: Occasion, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
-    summary, row = occasion.approval.summary, occasion.approval
+    summary = occasion.approval.summary
     if amount := _amount(summary):
         yield "Amount", amount
     for write in _mappings(summary.get("writes")):
@@ -118,7 +118,14 @@ def _details(occasion: Occasion, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
         yield "Requested by", str(requested_by)
     yield "Workflow", _workflow(summary)
     yield from (_asked(occasion, zone) if occasion.asks else _decided(occasion))
-    yield from _scalars(row.facts, _MOST_FACTS)
+
+
+def _sections(occasion: Occasion) -> Iterator[tuple[str, Lines]]:
+    row = occasion.approval
+    if occasion.asks and (changes := tuple(_changes(row.changes or {}))):
+        yield "What has changed since it was last asked", changes
+    if facts := tuple(_scalars(row.facts, _MOST_FACTS)):
+        yield "What the rule saw", facts
 
 
 def _asked(occasion: Occasion, zone: ZoneInfo) -> Iterator[tuple[str, str]]:

@@ -7,10 +7,14 @@ from uuid import UUID
 
 _LONGEST_SUBJECT = 180
 
+type Lines = tuple[tuple[str, str], ...]
+"""Labels with their values."""
+
 
 @dataclass(frozen=True)
 class Letter:
-    """One message. `details` and `changes` are labels with their values; `link` is the only link in it.
+    """One message. `details` are labels with their values, `sections` more of them under a title; `link` is
+    the only link in it.
 
     `id` is the notification's: whatever a channel calls the message is derived from it, so that a repeated
     message can be recognised. The texts are plain; each channel escapes them for its own format.
@@ -23,9 +27,14 @@ class Letter:
     link: str = field(repr=False)
     action: str = "Open"
     reason: str = ""
-    details: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    changes: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    details: Lines = field(default=(), repr=False)
+    sections: tuple[tuple[str, Lines], ...] = field(default=(), repr=False)
     note: str = ""
+
+    @property
+    def lines(self) -> Lines:
+        """All labels with their values, for channels without titles."""
+        return (*self.details, *(line for _, lines in self.sections for line in lines))
 
 
 class Channel(Protocol):

@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from adapters.comms.letter import Letter, plain
+from adapters.comms.letter import Letter, Lines, plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,10 +51,10 @@ def _tidied(letter: Letter) -> Letter:
         plain(letter.action, 60),
         plain(letter.reason, _LONGEST),
         _lines(letter.details),
-        _lines(letter.changes),
+        tuple((plain(title, 100), _lines(lines)) for title, lines in letter.sections),
         plain(letter.note, _LONGEST),
     )
 
 
-def _lines(lines: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def _lines(lines: Lines) -> Lines:
     return tuple((plain(label, 100), plain(value, 500)) for label, value in lines[:_MOST_LINES])

@@ -48,7 +48,7 @@ def _blocks(letter: Letter) -> Iterator[dict[str, Any]]:
     yield {"type": "section", "text": _text(letter.intro, _SECTION)}
     if letter.reason:
         yield {"type": "section", "text": _text(f"Why: {letter.reason}", _SECTION)}
-    lines = (*letter.details, *letter.changes)[:_MOST_LINES]
+    lines = letter.lines[:_MOST_LINES]
     for some in batched(lines, _FIELDS, strict=False):
         yield {"type": "section", "fields": [_text(f"{label}: {value}", _FIELD) for label, value in some]}
     button = {"type": "button", "text": _text(letter.action, _BUTTON), "url": letter.link, "style": "primary"}

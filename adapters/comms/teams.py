@@ -66,7 +66,7 @@ def _blocks(letter: Letter, longest: int) -> Iterator[dict[str, Any]]:
     yield _runs(_run(letter.intro, longest))
     if letter.reason:
         yield _runs(_run("Why: ", longest, weight="Bolder"), _run(letter.reason, longest))
-    for label, value in (*letter.details, *letter.changes)[:_MOST_LINES]:
+    for label, value in letter.lines[:_MOST_LINES]:
         yield _runs(_run(f"{plain(label, longest)}: ", longest + 2, weight="Bolder"), _run(value, longest))
     if letter.note:
         yield _runs(_run(letter.note, longest, isSubtle=True, size="Small"))

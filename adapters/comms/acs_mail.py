@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from adapters.comms.mail import Mail, Sender
 from adapters.comms.posting import Outgoing, Poster
-from adapters.comms.tokens import Tokens
+from adapters.entra_tokens import Tokens
 from kernel.clock import Clock
 from kernel.errors import AuthenticationFailed
 from kernel.secrets import CredentialProvider, Secret

@@ -13,7 +13,7 @@ from adapters.comms.mail import MailChannel, MailService, Sender
 from adapters.comms.slack import SlackChannel
 from adapters.comms.smtp import SmtpMail, SmtpServer
 from adapters.comms.teams import TeamsChannel
-from adapters.comms.tokens import EntraTokens
+from adapters.entra_tokens import EntraTokens
 from kernel.clock import Clock
 from kernel.secrets import CredentialProvider
 

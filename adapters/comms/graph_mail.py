@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from adapters.comms.mail import Mail, Sender
 from adapters.comms.posting import Outgoing, Poster
-from adapters.comms.tokens import Tokens
+from adapters.entra_tokens import Tokens
 
 GRAPH = "https://graph.microsoft.com"
 

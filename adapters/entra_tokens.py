@@ -34,5 +34,5 @@ class EntraTokens:
             except ClientAuthenticationError as exc:
                 raise AuthenticationFailed(
                     f"This deployment has no identity that may ask for {self._scope}: give it one, and the "
-                    "permission to send."
+                    "permissions that it needs there."
                 ) from exc

@@ -45,8 +45,9 @@ def create_database(
     """Make a database exist that its owner and the visitors, and no other roles, can connect to."""
     place = sql.Identifier(name)
     if not connection.execute(_DATABASE_EXISTS, [name]).fetchone():
+        # A copy of the files: cheaper than one by the log for databases as small as these.
         connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY FILE_COPY").format(
                 place, sql.Identifier(owner), sql.Identifier(template)
             )
         )

@@ -20,6 +20,7 @@ class BoundWrite:
     `operation` are empty for a dispatch."""
 
     step: Step
+    made_by: str
     source: Source
     measures: Mapping[str, Any]
     parameters: Mapping[str, Any]
@@ -43,6 +44,7 @@ class BoundWrite:
             "name": self.step.name,
             "connector": self.connector,
             "operation": self.operation,
+            "source": self.made_by,
             "records": len(self.source.records),
             "measures": measures,
             "key": list(self.key),
@@ -85,10 +87,12 @@ def _bound(work: Work, step: Step, key: str) -> BoundWrite:
     source, measures = work.source(key), work.context.outputs()[key].measures
     if step.push is None:
         assert step.dispatch is not None
-        return BoundWrite(step, source, measures, {}, key=tuple(step.dispatch.key))
+        return BoundWrite(step, key, source, measures, {}, key=tuple(step.dispatch.key))
     call = step.push
     parameters = {name: plain(value) for name, value in work.parameters(call).items()}
-    return BoundWrite(step, source, measures, parameters, call.connector, call.operation, tuple(call.key))
+    return BoundWrite(
+        step, key, source, measures, parameters, call.connector, call.operation, tuple(call.key)
+    )
 
 
 def _sha256(text: str) -> str:

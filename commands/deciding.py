@@ -211,6 +211,7 @@ def reassign(
 ) -> ApprovalRow:
     """Have others decide, instead of those who were asked: groups, or people as `person:` and an id. An
     operator may, and whoever is asked; they cannot decide it themselves after that."""
+    permit(person, "reassign_approval")
     now = deployment.clock()
     with deployment.database.transaction(person.id) as connection:
         row = approvals.get_approval(connection, approval_id)
@@ -218,7 +219,7 @@ def reassign(
         row = approvals.lock_approval(connection, row.id)
         said = decisions.decisions_of(connection, row.id)
         if not asked_by(question_of(row, said), person.id, person.groups):
-            permit(person, "reassign_approval")
+            permit(person, "reassign_any_approval")
         _check_reassigned(row, run, to, reason, person)
         values = {"approvers": list(dict.fromkeys(to)), "excluded": [*row.excluded, person.id]}
         approvals.change_open(connection, row.id, **values)

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import azure.durable_functions as df
 import azure.functions as func
 
+from commands.deciding import pass_deadlines
 from commands.deployment import Deployment
 from commands.orchestrations import DurableOrchestrations
 from commands.purging import sweep_leftovers
 from commands.recovery import sweep_runs
 from triggers import (
+    api_keys,
+    approvals,
     audit,
     chunks,
     connectors,
@@ -35,8 +38,10 @@ ENDPOINTS = (
     *operating.ENDPOINTS,
     *postings.ENDPOINTS,
     *dead_letters.ENDPOINTS,
+    *approvals.ENDPOINTS,
     *audit.ENDPOINTS,
     *notifications.ENDPOINTS,
+    *api_keys.ENDPOINTS,
     *health.ENDPOINTS,
 )
 API = "api/"
@@ -77,6 +82,12 @@ def _register_sweeps(blueprint: df.Blueprint, deployment: Deployment) -> None:
     @blueprint.durable_client_input(client_name="client")
     def runs_sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
         sweep_runs(deployment, DurableOrchestrations(client))
+
+    @blueprint.function_name("sweep_approvals")
+    @blueprint.timer_trigger(arg_name="timer", schedule="15 * * * * *")
+    @blueprint.durable_client_input(client_name="client")
+    def approvals_sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
+        pass_deadlines(deployment, DurableOrchestrations(client))
 
     @blueprint.function_name("sweep_leftovers")
     @blueprint.timer_trigger(arg_name="timer", schedule="30 */5 * * * *")

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from durabletask.task import CancellableTask, CompletableTask, OrchestrationContext, Task
 
-from activities.contract import RUN_CHUNKS, ChunksInput, SegmentInput
+from activities.contract import NOTIFY, RUN_CHUNKS, ChunksInput, SegmentInput
 from activities.run_chunks import run_chunks
 from activities.run_segment import run_segment
 from activities.services import Services
@@ -29,6 +29,10 @@ SUSPENDED = {"state": RunState.SUSPENDED}
 class _Waiting(CancellableTask[Any]):
     """An event that does not come here."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
 
 class _Delay(CancellableTask[Any]):
     """A timer that takes no time here."""
@@ -49,18 +53,18 @@ class _Asked(CompletableTask[Any]):
 class _Context:
     """Stands in for durabletask's context: sub-orchestrations run to their end as they are called."""
 
-    version = "1.2.0"
+    version = "1.3.0"
     instance_id = "here"
 
     def __init__(self, driver: "Driver") -> None:
         self._driver = driver
         self.continued: dict[str, Any] | None = None
 
-    def wait_for_external_event(self, _name: str) -> _Waiting:
-        return _Waiting()
+    def wait_for_external_event(self, name: str) -> _Waiting:
+        return _Waiting(name)
 
     def call_activity(
-        self, name: str, *, input: Mapping[str, Any], retry_policy: object, return_type: type
+        self, name: str, *, input: Mapping[str, Any], return_type: type, retry_policy: object = None
     ) -> _Asked:
         return _Asked(name, input)
 
@@ -76,6 +80,14 @@ class _Context:
         task: CompletableTask[Any] = CompletableTask()
         task.complete(self._driver.run(name, input))
         return task
+
+
+def _for_people(request: Any) -> bool:
+    """Whether it waits until somebody does something."""
+    if isinstance(request, _Waiting):
+        return True
+    waits = () if isinstance(request, _Asked | _Delay) or request.is_complete else request.get_tasks()
+    return any(isinstance(one, _Waiting) and one.name.startswith("approval-") for one in waits)
 
 
 class Driver:
@@ -99,7 +111,7 @@ class Driver:
         request = next(steps)
         try:
             while True:
-                if isinstance(request, _Waiting):
+                if _for_people(request):
                     return dict(SUSPENDED)
                 request = steps.send(self._answer(request))
         except StopIteration as end:
@@ -122,4 +134,6 @@ class Driver:
         self.calls.append((asked.name, asked.given))
         if asked.name == RUN_CHUNKS:
             return run_chunks(self.services, ChunksInput.from_dict(asked.given)).to_dict()
+        if asked.name == NOTIFY:
+            return {}
         return run_segment(self.services, SegmentInput.from_dict(asked.given)).to_dict()

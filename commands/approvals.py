@@ -1,0 +1,173 @@
+"""What somebody sees of requests for approval."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from commands.deciding import question_of
+from commands.deployment import Deployment
+from commands.permissions import permit
+from kernel.people import Person
+from kernel.records import Records
+from kernel.redaction import redact_record
+from store import approvals, decisions, runs
+from store.approvals import ApprovalFilter, ApprovalRow
+from store.contexts import ContextStore
+from store.dead_letters import DeadLetter, LetterFilter, list_letters
+from store.decisions import CommentRow, DecisionRow
+from store.earlier_runs import EarlierRun, last_confirmed
+from store.runs import RunRow
+from workflows.deciding import Standing, asked_by, standing_of
+from workflows.rows import plain
+from workflows.states import ApprovalState
+
+SHOWN_EXCEPTIONS = 50
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The records that one write will send, as the viewer may see them; `hidden` are redacted columns."""
+
+    step: str
+    columns: Sequence[str]
+    key: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+    hidden: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Period:
+    """How a measure of a write compares with the last confirmed run. Numbers are exact text."""
+
+    step: str
+    name: str
+    before: str
+    now: str
+    difference: str
+
+
+@dataclass(frozen=True)
+class ApprovalFile:
+    """Everything about one request that its page shows to one viewer.
+
+    `standing` is how the viewer stands to it, `asked_as` the names by which they are asked, `names` are
+    people's names by id; `exceptions` are records that were set aside, `lines` is empty once the run has
+    ended.
+    """
+
+    approval: ApprovalRow
+    run: RunRow
+    standing: Standing
+    asked_as: Sequence[str]
+    said: Sequence[DecisionRow]
+    comments: Sequence[CommentRow]
+    names: Mapping[str, str]
+    exceptions: Sequence[DeadLetter]
+    lines: Sequence[Lines]
+    earlier: EarlierRun | None
+    periods: Sequence[Period]
+
+    @property
+    def still_needed(self) -> int:
+        """How many more people have to agree."""
+        if self.approval.state is not ApprovalState.REQUESTED:
+            return 0
+        return max(0, self.approval.quorum - sum(1 for one in self.said if one.decision == "approve"))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which requests somebody wants to see: `mine` are those that they may decide now."""
+
+    states: Sequence[ApprovalState] = ()
+    mine: bool = False
+    run_id: UUID | None = None
+    before: tuple[Any, UUID] | None = None
+
+
+def list_for(deployment: Deployment, wanted: Wanted, person: Person, limit: int) -> list[ApprovalRow]:
+    """Requests that match, newest first."""
+    permit(person, "list_approvals")
+    names = [*sorted(person.groups), f"person:{person.id}"]
+    mine = {"approvers": names, "not_by": person.id} if wanted.mine else {}
+    states = (ApprovalState.REQUESTED,) if wanted.mine else wanted.states
+    chosen = ApprovalFilter(states=states, run_id=wanted.run_id, before=wanted.before, **mine)  # type: ignore[arg-type]
+    with deployment.database.reading() as connection:
+        return approvals.list_approvals(connection, chosen, limit)
+
+
+def open_file(deployment: Deployment, approval_id: UUID, person: Person) -> ApprovalFile:
+    """One request with everything that helps to decide it. Raises `NotFound`."""
+    permit(person, "get_approval")
+    with deployment.database.reading() as connection:
+        row = approvals.get_approval(connection, approval_id)
+        run = runs.get_run(connection, row.run_id)
+        said = decisions.decisions_of(connection, row.id)
+        comments = decisions.comments_of(connection, row.id)
+        earlier = last_confirmed(connection, run)
+        letters = list_letters(
+            connection, LetterFilter(run_id=run.id, chunk_id=row.chunk_id), SHOWN_EXCEPTIONS
+        )
+        names = _names(connection, row, run, said, comments)
+    question = question_of(row, said)
+    asked_as = asked_by(question, person.id, person.groups)
+    standing = standing_of(question, person.id, person.groups, deployment.clock())
+    lines = lines_of(deployment, row, may_see=bool(asked_as))
+    periods = _periods(row, earlier)
+    return ApprovalFile(row, run, standing, asked_as, said, comments, names, letters, lines, earlier, periods)
+
+
+def lines_of(deployment: Deployment, row: ApprovalRow, *, may_see: bool) -> list[Lines]:
+    """The records that would be written, sensitive values redacted unless the viewer may see them: whoever
+    is asked decides about them."""
+    contexts = ContextStore(deployment.blobs, deployment.envelope)
+    found = contexts.load_lines(deployment.database, row.run_id, row.execution, row.id)
+    keys = {write["step"]: write.get("key", []) for write in row.summary.get("writes", [])}
+    lines = []
+    for step, output in found.items():
+        if output.records is not None:
+            hidden = frozenset() if may_see else frozenset(output.sensitive)
+            lines.append(_lines(step, output.records, keys.get(step, []), hidden))
+    return lines
+
+
+def _lines(step: str, records: Records, key: Sequence[str], hidden: frozenset[str]) -> Lines:
+    columns = [column.name for column in records.columns]
+    rows = [
+        redact_record({name: plain(value) for name, value in row.items()}, hidden) for row in records.rows
+    ]
+    return Lines(step, columns, key, rows, hidden.intersection(columns))
+
+
+def _names(
+    connection: Connection, row: ApprovalRow, run: RunRow, said: Sequence[DecisionRow],
+    comments: Sequence[CommentRow],
+) -> dict[str, str]:  # fmt: skip
+    ids = {run.requested_by, *row.excluded, *(one.actor for one in said), *(one.actor for one in comments)}
+    known = decisions.names_of(connection, sorted(ids))
+    return {one: known.get(one, one) for one in ids}
+
+
+def _periods(row: ApprovalRow, earlier: EarlierRun | None) -> list[Period]:
+    found = []
+    for write in row.summary.get("writes", []) if earlier is not None else ():
+        assert earlier is not None
+        stored = earlier.measures.get(write.get("source", ""), {})
+        now = {"records": str(write["records"]), **write["measures"]}
+        for name, value in now.items():
+            before = _accepted(stored.get(name))
+            if before is not None:
+                difference = format(Decimal(value) - before, "+f")
+                found.append(Period(write["step"], name, format(before, "f"), value, difference))
+    return found
+
+
+def _accepted(parts: Any) -> Decimal | None:
+    """A stored measure without what was rejected of it."""
+    if not isinstance(parts, Mapping) or "total" not in parts:
+        return None
+    return Decimal(str(parts["total"])) - Decimal(str(parts.get("rejected", 0)))

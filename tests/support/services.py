@@ -38,7 +38,7 @@ class Database:
 def session_stack() -> Iterator[Stack]:
     """A running stack with new data; stopped and removed at the end.
 
-    Its data survive the death of any process, but not of the machine: that would cost much time and be no use.
+    Its data survive the death of any process but not of the machine, which would cost much time for no use.
     """
     _remove_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_place()))

@@ -9,15 +9,21 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection
 
-from store.tables import audit_event
+from store.driver import execute, only
 
 GENESIS = "0" * 64
 _PENDING = "sluice.audit"
 _RUN_STREAMS = 16
 _HASHED = ("stream", "sequence", "actor", "action", "subject", "details", "previous_hash")
-_LOCK = text("SELECT sequence, hash FROM sluice.lock_audit_head(:stream)")
+_LOCK = "SELECT sequence, hash FROM sluice.lock_audit_head(%(stream)s)"
+_INSERT = (
+    "INSERT INTO sluice.audit_event (stream, sequence, at, actor, action, subject, details, previous_hash,"
+    " hash) VALUES (%(stream)s, %(sequence)s, %(at)s, %(actor)s, %(action)s, %(subject)s, %(details)s,"
+    " %(previous_hash)s, %(hash)s)"
+)
 
 
 def run_stream(run_id: UUID) -> str:
@@ -63,13 +69,12 @@ def event_hash(row: Mapping[str, Any]) -> str:
 
 
 def _append(connection: Connection, stream: str, events: list[dict[str, Any]]) -> None:
-    sequence, previous = connection.execute(_LOCK, {"stream": stream}).one()
-    rows = []
-    for number, event in enumerate(events, sequence + 1):
+    head = only(execute(connection, _LOCK, {"stream": stream}))
+    previous = head["hash"]
+    for number, event in enumerate(events, head["sequence"] + 1):
         row = {**event, "sequence": number, "previous_hash": previous}
         previous = event_hash(row)
-        rows.append({**row, "hash": previous})
-    connection.execute(audit_event.insert(), rows)
+        execute(connection, _INSERT, {**row, "details": Jsonb(row["details"]), "hash": previous})
 
 
 def _stream(event: Mapping[str, Any]) -> str:

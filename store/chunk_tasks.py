@@ -114,7 +114,7 @@ def tasks_of(
     query = select(task_run).where(mine).order_by(task_run.c.position)
     found: dict[UUID, dict[str, TaskRow]] = {chunk_id: {} for chunk_id in chunk_ids}
     for row in connection.execute(query):
-        found[row.chunk_id][row.step_key] = task_of(row)
+        found[row.chunk_id][row.step_key] = task_of(dict(row._mapping))
     return found
 
 

@@ -1,7 +1,7 @@
 """Connectors: configured systems. Secrets are names in the vault, never values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.errors import NotFound
+from store.driver import execute
 from store.tables import connector
 
 
@@ -41,12 +42,16 @@ def save_connector(
     return ConnectorRow(**row._mapping), ConnectorRow(**known._mapping) if known else None
 
 
+_COLUMNS = ", ".join(part.name for part in fields(ConnectorRow))
+_GET = f"SELECT {_COLUMNS} FROM sluice.connector WHERE key = %(key)s"  # noqa: S608 - our columns
+
+
 def get_connector(connection: Connection, key: str) -> ConnectorRow:
     """The connector; `NotFound` when there is none."""
-    row = connection.execute(select(connector).where(connector.c.key == key)).first()
+    row = execute(connection, _GET, {"key": key}).fetchone()
     if row is None:
         raise NotFound(f"There is no connector {key!r}.")
-    return ConnectorRow(**row._mapping)
+    return ConnectorRow(**row)
 
 
 def list_connectors(connection: Connection) -> list[ConnectorRow]:

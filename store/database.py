@@ -5,19 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+import psycopg
+from psycopg import pq
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kernel.errors import Unavailable
+from kernel.errors import InternalError, Unavailable
 from kernel.secrets import Secret
 from store import audit
+from store.driver import execute
 
 AUTOMATIC = "sluice"
 """The actor of automatic changes: what sessions start with, so that it need not be said each time."""
 _TRUSTED_SECONDS = 5.0
 """A connection that was used so recently is not asked whether it still is one."""
-_ACT = text("SELECT set_config('sluice.actor', :actor, true)")
+_ACT = "SELECT set_config('sluice.actor', %(actor)s, true)"
 
 
 class Database:
@@ -28,8 +32,7 @@ class Database:
         options = f"-c sluice.actor={AUTOMATIC}"
         self._engine = _engine(url, pool_size, wait_seconds, options)
         reading = f"{options} -c default_transaction_read_only=on"
-        self._reader = _engine(url, pool_size, wait_seconds, reading)
-        self._statements = self._reader.execution_options(isolation_level="AUTOCOMMIT")
+        self._reader = _engine(url, pool_size, wait_seconds, reading, "AUTOCOMMIT")
         self._frozen = self._reader.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
@@ -41,7 +44,7 @@ class Database:
         """
         with self._mapped(), self._engine.begin() as connection:
             if actor != AUTOMATIC:
-                connection.execute(_ACT, {"actor": actor})
+                execute(connection, _ACT, {"actor": actor})
             with audit.recording(connection):
                 yield connection
 
@@ -49,7 +52,7 @@ class Database:
     def reading(self, *, frozen: bool = False) -> Iterator[Connection]:
         """Only reading; raises as `transaction` does. `frozen` sees nothing committed later, otherwise every
         statement sees what is committed when it begins."""
-        with self._mapped(), (self._frozen if frozen else self._statements).connect() as connection:
+        with self._mapped(), (self._frozen if frozen else self._reader).connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -61,7 +64,7 @@ class Database:
     def _mapped(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, PoolTimeout) as exc:
+        except (OperationalError, PoolTimeout, psycopg.OperationalError) as exc:
             raise self._unavailable() from exc
         except DBAPIError as exc:
             if exc.connection_invalidated:
@@ -76,9 +79,16 @@ class Database:
         )
 
 
-def _engine(url: Secret, pool_size: int, wait_seconds: float, options: str) -> Engine:
+def _engine(
+    url: Secret,
+    pool_size: int,
+    wait_seconds: float,
+    options: str,
+    isolation: IsolationLevel = "READ COMMITTED",
+) -> Engine:
     engine = create_engine(
         url.reveal(),
+        isolation_level=isolation,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=wait_seconds,
@@ -87,7 +97,14 @@ def _engine(url: Secret, pool_size: int, wait_seconds: float, options: str) -> E
     )
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_alive)
+    event.listen(engine, "before_cursor_execute", _refuse_in_one_trip)
     return engine
+
+
+def _refuse_in_one_trip(_connection: Any, cursor: Any, statement: str, *_others: Any) -> None:
+    """A Core statement would believe that it has no rows."""
+    if cursor.connection.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        raise InternalError(f"Within `one_trip` only statements of `execute` can be run, not {statement!r}.")
 
 
 def _note_use(_connection: Any, record: Any) -> None:

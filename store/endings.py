@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from store import audit, chunks, postings, runs
 from store.approval_ends import cancel_open
+from store.driver import execute
 from workflows.states import RunState, TaskState
 
 _TASKS_END: Mapping[RunState, tuple[TaskState, ...]] = {
@@ -46,10 +47,14 @@ def end_run(
     return moved
 
 
+_HOLD = (
+    "UPDATE sluice.task_run SET counts = counts || jsonb_build_object('waiting', 0, 'held',"
+    " coalesce((counts->>'held')::bigint, 0) + (counts->>'waiting')::bigint)"
+    " WHERE run_id = %(run_id)s AND chunk_id IS NULL AND state IN ('RUNNING', 'SUSPENDED')"
+    " AND (counts->>'waiting')::bigint > 0"
+)
+
+
 def _hold_waiting(connection: Connection, run_id: UUID) -> None:
     """Records that a write had not come to are held."""
-    for task in runs.get_tasks(connection, run_id):
-        counts = dict(task.counts or {})
-        if waiting := counts.get("waiting", 0):
-            counts |= {"waiting": 0, "held": counts.get("held", 0) + waiting}
-            runs.set_task_progress(connection, run_id, task.step_key, counts)
+    execute(connection, _HOLD, {"run_id": run_id})

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
+from store.driver import execute
 from store.tables import workflow_run
 from workflows.states import RunState
 
@@ -13,15 +14,28 @@ _run = workflow_run.c
 _OPEN = (RunState.RUNNING, RunState.SUSPENDED)
 
 
+_BEGIN = (
+    "UPDATE sluice.workflow_run SET starts = starts + 1, heartbeat_at = %(now)s, wake_at = NULL"
+    " WHERE id = %(id)s AND execution = %(execution)s RETURNING starts"
+)
+
+
 def begin_segment(connection: Connection, run_id: UUID, execution: int, now: datetime) -> int:
     """Count one more start of the segment; returns how many began since the last progress.
 
     Whatever ends a segment in an orderly way resets the count, so that only deaths of its worker remain.
     """
-    values = {"starts": _run.starts + 1, "heartbeat_at": now, "wake_at": None}
-    mine = (_run.id == run_id) & (_run.execution == execution)
-    starts = connection.scalar(workflow_run.update().where(mine).values(values).returning(_run.starts))
-    return int(starts or 0)
+    row = execute(connection, _BEGIN, {"id": run_id, "execution": execution, "now": now}).fetchone()
+    return 0 if row is None else int(row["starts"])
+
+
+_ADVANCE = (
+    "UPDATE sluice.workflow_run SET context_execution ="
+    " CASE segment WHEN %(segment)s THEN context_execution ELSE execution END,"
+    " held_step = CASE segment WHEN %(segment)s THEN held_step END,"
+    " segment = %(segment)s, starts = 0, recoveries = 0, heartbeat_at = %(now)s"
+    " WHERE id = %(id)s AND execution = %(execution)s AND state = 'RUNNING'"
+)
 
 
 def advance(connection: Connection, run_id: UUID, execution: int, segment: int, now: datetime) -> bool:
@@ -30,12 +44,8 @@ def advance(connection: Connection, run_id: UUID, execution: int, segment: int, 
     Where it goes on with the same segment, the context that this begins with stays the one it was, and so
     does the step at which it waited for people.
     """
-    mine = (_run.id == run_id) & (_run.execution == execution) & (_run.state == RunState.RUNNING)
-    saved_by = case((_run.segment == segment, _run.context_execution), else_=execution)
-    place = {"segment": segment, "context_execution": saved_by}
-    place["held_step"] = case((_run.segment == segment, _run.held_step), else_=None)
-    values = {**place, "starts": 0, "recoveries": 0, "heartbeat_at": now}
-    return connection.execute(workflow_run.update().where(mine).values(values)).rowcount == 1
+    given = {"id": run_id, "execution": execution, "segment": segment, "now": now}
+    return execute(connection, _ADVANCE, given).rowcount == 1
 
 
 def hold(connection: Connection, run_id: UUID, execution: int, step_key: str, now: datetime) -> bool:

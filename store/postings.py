@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.types import Text
 
 from kernel.ids import new_id
+from store.driver import Cursor, execute
 from store.tables import posting
 from workflows.states import PostingState
 
@@ -66,12 +67,13 @@ class Intent:
 
 # What others left INTENDED, or was refused, changes hands; what was sent or is confirmed does not. Rows are
 # taken in the order of keys: see `lock_postings`.
-_CLAIM = text(
+_CLAIM = (
     "INSERT INTO sluice.posting (id, idempotency_key, connector, environment, operation, digest, state,"
     " run_id, chunk_id, step_key, claim, shown, created_at, updated_at)"
-    " SELECT id, key, :connector, :environment, :operation, digest, 'INTENDED', :run_id, chunk_id, :step_key,"
-    " :claim, shown::jsonb, :now, :now"
-    " FROM unnest(:ids, :keys, :digests, :shown, :chunks) AS given(id, key, digest, shown, chunk_id)"
+    " SELECT id, key, %(connector)s, %(environment)s, %(operation)s, digest, 'INTENDED', %(run_id)s,"
+    " chunk_id, %(step_key)s, %(claim)s, shown::jsonb, %(now)s, %(now)s"
+    " FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(digests)s::text[], %(shown)s::text[],"
+    " %(chunks)s::uuid[]) AS given(id, key, digest, shown, chunk_id)"
     " ORDER BY key"
     " ON CONFLICT (idempotency_key) DO UPDATE SET state = 'INTENDED', digest = excluded.digest,"
     " run_id = excluded.run_id, chunk_id = excluded.chunk_id, step_key = excluded.step_key,"
@@ -81,12 +83,6 @@ _CLAIM = text(
     " AND (posting.run_id, posting.chunk_id, posting.step_key, posting.digest)"
     " IS DISTINCT FROM (excluded.run_id, excluded.chunk_id, excluded.step_key, excluded.digest)"
     " RETURNING idempotency_key"
-).bindparams(
-    bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True))),
-    bindparam("keys", type_=ARRAY(Text)),
-    bindparam("digests", type_=ARRAY(Text)),
-    bindparam("shown", type_=ARRAY(Text)),
-    bindparam("chunks", type_=ARRAY(PGUUID(as_uuid=True))),
 )
 
 
@@ -95,7 +91,8 @@ def claim_intended(
 ) -> set[Key]:
     """Make these INTENDED and ours; returns which are. The others were sent, are confirmed, or were refused
     with the same values in this very step."""
-    claimed = connection.execute(
+    claimed = execute(
+        connection,
         _CLAIM,
         {
             "ids": [new_id() for _ in intents],
@@ -112,46 +109,52 @@ def claim_intended(
             "now": now,
         },
     )
-    return set(claimed.scalars())
+    return _keys(claimed)
 
 
-_NAMES = tuple(part.name for part in fields(PostingRow))
+def _keys(moved: Cursor) -> set[Key]:
+    return {row["idempotency_key"] for row in moved}
 
 
-def _rows(connection: Connection, query: Select[Any]) -> dict[Key, PostingRow]:
+_COLUMNS = ", ".join(part.name for part in fields(PostingRow))
+_SELECT = f"SELECT {_COLUMNS} FROM sluice.posting WHERE "  # noqa: S608 - our columns
+_OF_KEYS = _SELECT + "idempotency_key = ANY(%(keys)s::text[])"
+
+
+def _rows(cursor: Cursor) -> dict[Key, PostingRow]:
     return {
-        row.idempotency_key: PostingRow(**{**row._mapping, "state": PostingState(row.state)})
-        for row in connection.execute(query)
+        row["idempotency_key"]: PostingRow(**{**row, "state": PostingState(row["state"])}) for row in cursor
     }
-
-
-def _select() -> Select[Any]:
-    return select(*(posting.c[name] for name in _NAMES))
 
 
 def _of_keys(keys: Sequence[Key]) -> ColumnElement[bool]:
     return posting.c.idempotency_key == func.any(bindparam("keys", list(keys), type_=ARRAY(Text)))
 
 
+_OF_STEP = _SELECT + "run_id = %(run_id)s AND chunk_id IS NULL AND step_key = %(step_key)s"
+_OF_CHUNK = _SELECT + "chunk_id = %(chunk_id)s AND step_key = %(step_key)s"
+
+
 def of_step(
     connection: Connection, run_id: UUID, step_key: str, chunk_id: UUID | None = None
 ) -> dict[Key, PostingRow]:
     """All that the step of the run, or of its chunk, has claimed so far."""
-    of = posting.c.run_id == run_id if chunk_id is None else posting.c.chunk_id == chunk_id
-    mine = of & posting.c.chunk_id.is_not_distinct_from(chunk_id) & (posting.c.step_key == step_key)
-    return _rows(connection, _select().where(mine))
+    given = {"run_id": run_id, "chunk_id": chunk_id, "step_key": step_key}
+    return _rows(execute(connection, _OF_STEP if chunk_id is None else _OF_CHUNK, given))
 
 
 def of_keys(connection: Connection, keys: Sequence[Key]) -> dict[Key, PostingRow]:
     """The rows of these keys as they are now."""
-    return _rows(connection, _select().where(_of_keys(keys)))
+    return _rows(execute(connection, _OF_KEYS, {"keys": list(keys)}))
+
+
+_LOCK = _OF_KEYS + " ORDER BY idempotency_key FOR UPDATE"
 
 
 def lock_postings(connection: Connection, keys: Sequence[Key]) -> dict[Key, PostingRow]:
     """The rows of these keys, locked. Always in the order of keys: two executions that work on the same
     records would otherwise wait for each other."""
-    ordered = _select().where(_of_keys(keys)).order_by(posting.c.idempotency_key)
-    return _rows(connection, ordered.with_for_update())
+    return _rows(execute(connection, _LOCK, {"keys": list(keys)}))
 
 
 def begin_no_later(connection: Connection, keys: Sequence[Key], now: datetime) -> None:
@@ -161,20 +164,15 @@ def begin_no_later(connection: Connection, keys: Sequence[Key], now: datetime) -
     connection.execute(posting.update().where(later).values(sent_at=now))
 
 
-_TAKE_OVER = text(
-    "UPDATE sluice.posting SET claim = :claim, run_id = :run_id, chunk_id = given.chunk_id,"
-    " step_key = :step_key, updated_at = :now,"
+_TAKE_OVER = (
+    "UPDATE sluice.posting SET claim = %(claim)s, run_id = %(run_id)s, chunk_id = given.chunk_id,"
+    " step_key = %(step_key)s, updated_at = %(now)s,"
     " state = CASE posting.state WHEN 'REJECTED' THEN 'INTENDED' ELSE posting.state END,"
     " digest = given.digest, reason = NULL"
-    " FROM unnest(:keys, :digests, :states, :claims, :chunks) AS given(key, digest, state, claim, chunk_id)"
+    " FROM unnest(%(keys)s::text[], %(digests)s::text[], %(states)s::text[], %(claims)s::uuid[],"
+    " %(chunks)s::uuid[]) AS given(key, digest, state, claim, chunk_id)"
     " WHERE idempotency_key = given.key AND posting.state = given.state AND posting.claim = given.claim"
     " RETURNING idempotency_key"
-).bindparams(
-    bindparam("keys", type_=ARRAY(Text)),
-    bindparam("digests", type_=ARRAY(Text)),
-    bindparam("states", type_=ARRAY(Text)),
-    bindparam("claims", type_=ARRAY(PGUUID(as_uuid=True))),
-    bindparam("chunks", type_=ARRAY(PGUUID(as_uuid=True))),
 )
 
 
@@ -188,7 +186,8 @@ def take_over(
     """Claim rows that another execution left behind, if they are still as they were read."""
     if not rows:
         return set()
-    taken = connection.execute(
+    taken = execute(
+        connection,
         _TAKE_OVER,
         {
             "claim": claim.token,
@@ -197,30 +196,23 @@ def take_over(
             "now": now,
             "keys": [row.idempotency_key for row in rows],
             "digests": [digests[row.idempotency_key] for row in rows],
-            "states": [row.state for row in rows],
+            "states": [row.state.value for row in rows],
             "claims": [row.claim for row in rows],
             "chunks": [claim.chunks.get(row.idempotency_key) for row in rows],
         },
     )
-    return set(taken.scalars())
+    return _keys(taken)
 
 
-_MOVE = text(
-    "UPDATE sluice.posting SET state = :state, updated_at = :now, external_id = given.external_id,"
-    " reason = given.reason, sent_at = CASE :state WHEN 'SENT' THEN :now WHEN 'INTENDED' THEN NULL"
-    " ELSE sent_at END"
-    " FROM unnest(:keys, :claims, :external_ids, :reasons) AS given(key, claim, external_id, reason)"
-    " WHERE idempotency_key = ANY(:keys) AND idempotency_key = given.key AND posting.claim = given.claim"
-    " AND posting.state = ANY(:before)"
+_MOVE = (
+    "UPDATE sluice.posting SET state = %(state)s, updated_at = %(now)s, external_id = given.external_id,"
+    " reason = given.reason, sent_at = CASE %(state)s WHEN 'SENT' THEN %(now)s::timestamptz"
+    " WHEN 'INTENDED' THEN NULL ELSE sent_at END"
+    " FROM unnest(%(keys)s::text[], %(claims)s::uuid[], %(external_ids)s::text[], %(reasons)s::text[])"
+    " AS given(key, claim, external_id, reason)"
+    " WHERE idempotency_key = ANY(%(keys)s::text[]) AND idempotency_key = given.key"
+    " AND posting.claim = given.claim AND posting.state = ANY(%(before)s)"
     " RETURNING idempotency_key"
-).bindparams(
-    bindparam("state", type_=Text),
-    bindparam("now", type_=TIMESTAMP(timezone=True)),
-    bindparam("keys", type_=ARRAY(Text)),
-    bindparam("claims", type_=ARRAY(PGUUID(as_uuid=True))),
-    bindparam("external_ids", type_=ARRAY(Text)),
-    bindparam("reasons", type_=ARRAY(Text)),
-    bindparam("before", type_=ARRAY(Text)),
 )
 
 
@@ -241,34 +233,46 @@ def move_postings(
     """Compare-and-set claimed postings from `before` into `state`; returns the keys that moved."""
     if not outcomes:
         return set()
-    moved = connection.execute(
+    moved = execute(
+        connection,
         _MOVE,
         {
-            "state": state,
+            "state": state.value,
             "now": now,
-            "before": list(before),
+            "before": [one.value for one in before],
             "keys": [outcome.key for outcome in outcomes],
             "claims": [outcome.claim for outcome in outcomes],
             "external_ids": [outcome.external_id for outcome in outcomes],
             "reasons": [outcome.reason for outcome in outcomes],
         },
     )
-    return set(moved.scalars())
+    return _keys(moved)
+
+
+_CONFIRMED = (
+    "SELECT step_key, count(*) AS count FROM sluice.posting"
+    " WHERE run_id = %(run_id)s AND state = 'CONFIRMED' GROUP BY step_key"
+)
 
 
 def confirmed_by_step(connection: Connection, run_id: UUID) -> dict[str, int]:
     """How many records each of the run's steps has posted, those of its chunks included."""
-    mine = (posting.c.run_id == run_id) & (posting.c.state == PostingState.CONFIRMED)
-    query = select(posting.c.step_key, func.count()).where(mine).group_by(posting.c.step_key)
-    return {step_key: count for step_key, count in connection.execute(query)}  # noqa: C416 - typed rows
+    return {row["step_key"]: row["count"] for row in execute(connection, _CONFIRMED, {"run_id": run_id})}
+
+
+# Locked in the order of keys; see `lock_postings`.
+_DOUBT = (
+    "WITH left_behind AS MATERIALIZED (SELECT id FROM sluice.posting"
+    " WHERE run_id = %(run_id)s AND state = 'SENT' ORDER BY idempotency_key FOR UPDATE)"
+    " UPDATE sluice.posting SET state = 'IN_DOUBT', reason = %(reason)s, updated_at = %(now)s"
+    " WHERE id IN (SELECT id FROM left_behind) AND state = 'SENT'"
+)
 
 
 def doubt_sent(connection: Connection, run_id: UUID, reason: str, now: datetime) -> int:
     """SENT becomes IN_DOUBT for all that a run leaves behind; returns how many. An answer that comes after
     all is still taken from the execution that sent them."""
-    left = (posting.c.run_id == run_id) & (posting.c.state == PostingState.SENT)
-    values = {"state": PostingState.IN_DOUBT, "reason": reason, "updated_at": now}
-    return _update_in_order(connection, left, values)
+    return execute(connection, _DOUBT, {"run_id": run_id, "reason": reason, "now": now}).rowcount
 
 
 def release_rejected(connection: Connection, run_id: UUID, step_keys: Sequence[str], now: datetime) -> int:

@@ -7,10 +7,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, case, exists, select, tuple_
+from psycopg.types.json import Jsonb
+from sqlalchemy import ColumnElement, Connection, Select, case, select, tuple_
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
+from store.driver import adapted, as_json, assignments, execute, one_trip, only
 from store.tables import task_run, workflow_run, workflow_version
 from workflows.states import TERMINAL_RUN_STATES, RunState, TaskState, predecessors
 
@@ -95,24 +97,39 @@ def _runs() -> Select[Any]:
     return select(*columns, workflow_version.c.number.label("version")).select_from(joined)
 
 
-def _run(row: Any) -> RunRow:
-    return RunRow(**{**row._mapping, "state": RunState(row.state)})
+def _run(row: Mapping[str, Any]) -> RunRow:
+    return RunRow(**{**row, "state": RunState(row["state"])})
 
 
-def insert_run(connection: Connection, run: Mapping[str, Any], steps: Iterable[tuple[str, str]]) -> None:
-    """Write a PENDING run and one PENDING task for each (step key, verb)."""
-    connection.execute(workflow_run.insert().values(state=RunState.PENDING, **run))
-    rows = [
-        {"id": new_id(), "run_id": run["id"], "step_key": key, "position": position, "verb": verb,
-         "state": TaskState.PENDING}
-        for position, (key, verb) in enumerate(steps)
-    ]  # fmt: skip
-    connection.execute(task_run.insert(), rows)
+_NUMBER = "(SELECT number FROM sluice.workflow_version WHERE id = version_id) AS version"
+_RUN_COLUMNS = ", ".join(_NUMBER if part.name == "version" else part.name for part in fields(RunRow))
+_GET_RUN = f"SELECT {_RUN_COLUMNS} FROM sluice.workflow_run WHERE id = %(id)s"  # noqa: S608 - our columns
+_INSERT_TASKS = (
+    "INSERT INTO sluice.task_run (id, run_id, step_key, position, verb, state)"
+    " SELECT id, %(run_id)s, key, position - 1, verb, 'PENDING'"
+    " FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(verbs)s::text[]) WITH ORDINALITY"
+    " AS given(id, key, verb, position)"
+)
+
+
+def insert_run(connection: Connection, run: Mapping[str, Any], steps: Iterable[tuple[str, str]]) -> RunRow:
+    """Write a PENDING run and one PENDING task for each (step key, verb); returns the run."""
+    keys, verbs = zip(*steps, strict=True)
+    values = adapted(run)
+    insert = (
+        f"INSERT INTO sluice.workflow_run (state, {', '.join(values)})"  # noqa: S608 - our columns
+        f" VALUES ('PENDING', {', '.join(f'%({name})s' for name in values)}) RETURNING {_RUN_COLUMNS}"
+    )
+    tasks = {"run_id": run["id"], "ids": [new_id() for _ in keys], "keys": list(keys), "verbs": list(verbs)}
+    with one_trip(connection):
+        inserted = execute(connection, insert, values)
+        execute(connection, _INSERT_TASKS, tasks)
+        return _run(only(inserted))
 
 
 def get_run(connection: Connection, run_id: UUID) -> RunRow:
     """The run; `NotFound` when there is none."""
-    row = connection.execute(_runs().where(workflow_run.c.id == run_id)).first()
+    row = execute(connection, _GET_RUN, {"id": run_id}).fetchone()
     if row is None:
         raise NotFound(f"There is no run {run_id}.")
     return _run(row)
@@ -129,7 +146,7 @@ def list_runs(connection: Connection, wanted: RunFilter, limit: int) -> list[Run
         query = query.where(workflow_run.c.parent_run_id == wanted.parent)
     if wanted.before:
         query = query.where(tuple_(workflow_run.c.created_at, workflow_run.c.id) < tuple_(*wanted.before))
-    return [_run(row) for row in connection.execute(query)]
+    return [_run(dict(row._mapping)) for row in connection.execute(query)]
 
 
 def move_run(
@@ -138,13 +155,19 @@ def move_run(
 ) -> bool:  # fmt: skip
     """Compare-and-set a run into `state` with further column values; False when the table forbids it now,
     when another execution than the one named works on it, or when something else is requested of it."""
-    table = workflow_run
-    chosen = [table.c.id == run_id, table.c.state.in_(predecessors(state))]
-    if execution is not None:
-        chosen.append(table.c.execution == execution)
-    if requested_was is not None:
-        chosen.append(table.c.requested == requested_was)
-    return connection.execute(table.update().where(*chosen).values(state=state, **values)).rowcount == 1
+    changed = {"state": state, **values}
+    statement = (
+        f"UPDATE sluice.workflow_run SET {assignments(changed)}"  # noqa: S608 - our columns
+        " WHERE id = %(_id)s AND state = ANY(%(_before)s)"
+        " AND execution = coalesce(%(_execution)s::int, execution)"
+        " AND (%(_requested)s::text IS NULL OR requested = %(_requested)s)"
+    )
+    guard = {"_id": run_id, "_before": _before(state), "_execution": execution, "_requested": requested_was}
+    return execute(connection, statement, {**adapted(changed), **guard}).rowcount == 1
+
+
+def _before(state: RunState | TaskState) -> list[str]:
+    return [before.value for before in predecessors(state)]
 
 
 class Signal(StrEnum):
@@ -166,21 +189,24 @@ def signal(
 
     Who is going to change the run itself asks `alone`, or two of them would wait for each other.
     """
-    names = ("state", "execution", "requested", "deadline_at")
-    query = select(*(workflow_run.c[name] for name in names)).where(workflow_run.c.id == run_id)
-    row = connection.execute(query.with_for_update(read=not alone)).one()
-    if row.state != RunState.RUNNING or row.execution != execution:
+    row = only(execute(connection, _SIGNAL_ALONE if alone else _SIGNAL, {"id": run_id}))
+    if row["state"] != RunState.RUNNING or row["execution"] != execution:
         return Signal.OVERTAKEN
-    if row.requested:
-        return Signal(row.requested)
-    return Signal.OVERDUE if row.deadline_at and now >= row.deadline_at else Signal.GO
+    if row["requested"]:
+        return Signal(row["requested"])
+    return Signal.OVERDUE if row["deadline_at"] and now >= row["deadline_at"] else Signal.GO
+
+
+_SIGNAL = (
+    "SELECT state, execution, requested, deadline_at FROM sluice.workflow_run WHERE id = %(id)s FOR SHARE"
+)
+_SIGNAL_ALONE = _SIGNAL.replace("FOR SHARE", "FOR UPDATE")
 
 
 def context_key(connection: Connection, run_id: UUID) -> bytes | None:
     """The run's wrapped context key, if it still has one."""
-    key: bytes | None = connection.scalar(
-        select(workflow_run.c.context_key).where(workflow_run.c.id == run_id)
-    )
+    query = "SELECT context_key FROM sluice.workflow_run WHERE id = %(id)s"
+    key: bytes | None = only(execute(connection, query, {"id": run_id}))["context_key"]
     return key
 
 
@@ -198,46 +224,46 @@ def set_context_key(connection: Connection, run_id: UUID, wrapped: bytes) -> byt
     return stored
 
 
+_TASK_COLUMNS = ", ".join(part.name for part in fields(TaskRow))
+_OWN = " run_id = %(run_id)s AND chunk_id IS NULL"
+_STEP = _OWN + " AND step_key = %(step_key)s"
+_GET_TASKS = f"SELECT {_TASK_COLUMNS} FROM sluice.task_run WHERE {_OWN} ORDER BY position"  # noqa: S608
+_GET_TASK = f"SELECT {_TASK_COLUMNS} FROM sluice.task_run WHERE {_STEP}"  # noqa: S608 - our columns
+
+
 def get_tasks(connection: Connection, run_id: UUID) -> list[TaskRow]:
     """The run's own tasks in step order, without those of its chunks."""
-    query = select(task_run).where(_own(run_id)).order_by(task_run.c.position)
-    return [task_of(row) for row in connection.execute(query)]
+    return [task_of(row) for row in execute(connection, _GET_TASKS, {"run_id": run_id})]
 
 
-def task_of(row: Any) -> TaskRow:
+def task_of(row: Mapping[str, Any]) -> TaskRow:
     """The task that a row of the table describes."""
-    return TaskRow(**{**row._mapping, "state": TaskState(row.state)})
+    return TaskRow(**{**row, "state": TaskState(row["state"])})
 
 
-def _own(run_id: UUID, step_key: str | None = None) -> ColumnElement[bool]:
-    """The run's own tasks, or the one of a step."""
+def _own(run_id: UUID, step_key: str) -> ColumnElement[bool]:
+    """The run's own task of a step."""
     own = (task_run.c.run_id == run_id) & task_run.c.chunk_id.is_(None)
-    return own if step_key is None else own & (task_run.c.step_key == step_key)
+    return own & (task_run.c.step_key == step_key)
 
 
 def get_task(connection: Connection, run_id: UUID, step_key: str) -> TaskRow:
     """One task."""
-    return task_of(connection.execute(select(task_run).where(_own(run_id, step_key))).one())
+    return task_of(only(execute(connection, _GET_TASK, {"run_id": run_id, "step_key": step_key})))
 
 
-def move_task(connection: Connection, run_id: UUID, step_key: str, state: TaskState, **values: Any) -> bool:
-    """Compare-and-set a task into `state` with further column values; False when the table forbids it now."""
-    table = task_run
-    mine = _own(run_id, step_key)
-    allowed = table.c.state.in_(predecessors(state))
-    return connection.execute(table.update().where(mine, allowed).values(state=state, **values)).rowcount == 1
+_BEGIN_TASK = (
+    "UPDATE sluice.task_run SET state = 'RUNNING', started_at = %(now)s, failure = NULL,"  # noqa: S608
+    " attempt = attempt + CASE state WHEN 'SUSPENDED' THEN 0 ELSE 1 END"
+    f" WHERE {_STEP} AND state = ANY(%(before)s)"
+)
 
 
-def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetime) -> bool:
+def begin_task(connection: Connection, run_id: UUID, step_key: str, now: datetime) -> None:
     """PENDING, FAILED or SUSPENDED becomes RUNNING with one more attempt. A task that runs already, or that
     was paused, just goes on: being executed again after a crash, or continued, is no attempt that failed."""
-    table = task_run
-    mine = _own(run_id, step_key)
-    startable = table.c.state.in_(predecessors(TaskState.RUNNING))
-    paused = table.c.state == TaskState.SUSPENDED
-    attempt = table.c.attempt + case((paused, 0), else_=1)
-    values = {"state": TaskState.RUNNING, "attempt": attempt, "started_at": now, "failure": None}
-    return connection.execute(table.update().where(mine, startable).values(values)).rowcount == 1
+    given = {"run_id": run_id, "step_key": step_key, "now": now, "before": _before(TaskState.RUNNING)}
+    execute(connection, _BEGIN_TASK, given)
 
 
 def task_begun(task: TaskRow, now: datetime) -> TaskRow:
@@ -287,17 +313,24 @@ def _followed(before: list[dict[str, Any]], attempt: Attempt) -> list[dict[str, 
     return [*before, attempt.to_dict()]
 
 
+_FINISH_TASKS = (
+    "UPDATE sluice.task_run SET state = %(state)s, finished_at = %(now)s, failure = %(failure)s"
+    " WHERE run_id = %(run_id)s AND state = ANY(%(before)s)"
+)
+_ONLY_THESE = " AND chunk_id IS NULL AND step_key = ANY(%(keys)s)"
+
+
 def finish_tasks(
     connection: Connection, run_id: UUID, state: TaskState, now: datetime,
     *, keys: Collection[str] | None = None, failure: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Move every task that may go to `state` there, those of chunks too; or the run's own of `keys`."""
-    table = task_run
-    chosen = [table.c.run_id == run_id, table.c.state.in_(predecessors(state))]
-    if keys is not None:
-        chosen += [table.c.chunk_id.is_(None), table.c.step_key.in_(keys)]
-    values = {"state": state, "finished_at": now, "failure": failure}
-    connection.execute(table.update().where(*chosen).values(values))
+    given = {"run_id": run_id, "state": state.value, "before": _before(state), "now": now,
+             "failure": as_json(failure)}  # fmt: skip
+    if keys is None:
+        execute(connection, _FINISH_TASKS, given)
+    else:
+        execute(connection, _FINISH_TASKS + _ONLY_THESE, {**given, "keys": list(keys)})
 
 
 def suspend_tasks(connection: Connection, run_id: UUID) -> None:
@@ -306,11 +339,24 @@ def suspend_tasks(connection: Connection, run_id: UUID) -> None:
     connection.execute(task_run.update().where(mine).values(state=TaskState.SUSPENDED))
 
 
+_PROGRESS = (
+    "UPDATE sluice.task_run SET counts = %(counts)s"  # noqa: S608 - our columns
+    f" WHERE {_STEP} AND state IN ('RUNNING', 'SUSPENDED')"
+)
+
+
 def set_task_progress(connection: Connection, run_id: UUID, step_key: str, counts: Mapping[str, int]) -> None:
     """Write how far a task is that runs or is paused; not a state change."""
-    mine = _own(run_id, step_key)
-    going = task_run.c.state.in_((TaskState.RUNNING, TaskState.SUSPENDED))
-    connection.execute(task_run.update().where(mine, going).values(counts=dict(counts)))
+    execute(connection, _PROGRESS, {"run_id": run_id, "step_key": step_key, "counts": Jsonb(dict(counts))})
+
+
+# In one that has succeeded before only the numbers change, as long as the run goes on.
+_SUCCEED_TASK = (
+    "UPDATE sluice.task_run SET state = 'SUCCEEDED', counts = %(counts)s, measures = %(measures)s,"  # noqa: S608
+    " finished_at = CASE state WHEN 'SUCCEEDED' THEN finished_at ELSE %(now)s END, failure = NULL"
+    f" WHERE {_STEP} AND (state = ANY(%(before)s) OR state = 'SUCCEEDED'"
+    " AND EXISTS (SELECT FROM sluice.workflow_run WHERE id = %(run_id)s AND state = 'RUNNING'))"
+)
 
 
 def succeed_task(
@@ -318,13 +364,9 @@ def succeed_task(
     counts: Mapping[str, int], measures: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """RUNNING becomes SUCCEEDED with what it counted; repeated while the run goes on, a step counts again."""
-    values = {"counts": dict(counts), "measures": dict(measures)}
-    ended = {"finished_at": now, "failure": None}
-    if not move_task(connection, run_id, step_key, TaskState.SUCCEEDED, **ended, **values):
-        mine = _own(run_id, step_key)
-        done = task_run.c.state == TaskState.SUCCEEDED
-        running = exists().where(workflow_run.c.id == run_id, workflow_run.c.state == RunState.RUNNING)
-        connection.execute(task_run.update().where(mine, done, running).values(**values))
+    place = {"run_id": run_id, "step_key": step_key, "now": now, "before": _before(TaskState.SUCCEEDED)}
+    found = {"counts": Jsonb(dict(counts)), "measures": Jsonb(dict(measures))}
+    execute(connection, _SUCCEED_TASK, {**place, **found})
 
 
 def pending_since(

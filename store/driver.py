@@ -1,0 +1,60 @@
+"""Statements that run for every step of every run, handed straight to the driver.
+
+To build, compile and wrap a Core expression takes several times as long as the driver takes to send a
+constant text. These texts stand next to the functions that use them, with psycopg's `%(name)s` for values;
+all other queries stay Core expressions.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection
+
+from kernel.errors import InternalError
+
+type Cursor = psycopg.Cursor[dict[str, Any]]
+
+
+def execute(connection: Connection, statement: str, values: Mapping[str, Any] | None = None) -> Cursor:
+    """Run a statement in the connection's transaction. Rows are dicts by column name."""
+    driver = cast(psycopg.Connection[Any], connection.connection.driver_connection)
+    return driver.cursor(row_factory=dict_row).execute(statement.encode(), values)
+
+
+def only(cursor: Cursor) -> dict[str, Any]:
+    """The row of a statement that has one, or the first."""
+    row = cursor.fetchone()
+    if row is None:
+        raise InternalError("A statement that always has a row had none.")
+    return row
+
+
+@contextmanager
+def one_trip(connection: Connection) -> Iterator[None]:
+    """Statements of `execute` do not wait for each other: they travel together, up to the next one whose rows
+    are read. What is wrong with one of them is raised there, or at the end of the block.
+
+    Only for `execute`: a Core statement would not find its rows, and is refused.
+    """
+    driver = cast(psycopg.Connection[Any], connection.connection.driver_connection)
+    with driver.pipeline():
+        yield
+
+
+def as_json(value: Any) -> Jsonb | None:
+    """A value for a column of JSON; `None` is NULL."""
+    return None if value is None else Jsonb(value)
+
+
+def assignments(names: Mapping[str, Any]) -> str:
+    """`name = %(name)s` for each of these columns, for a SET clause. The names come from our code."""
+    return ", ".join(f"{name} = %({name})s" for name in names)
+
+
+def adapted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Column values as the driver takes them: mappings and lists as JSON."""
+    return {name: Jsonb(value) if isinstance(value, dict | list) else value for name, value in values.items()}

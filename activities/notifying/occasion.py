@@ -55,7 +55,7 @@ def read_occasion(connection: Connection, about: Notification) -> Occasion:
     """The occasion of a notification or announcement. Raises `NotFound` for an approval that is gone."""
     row = get_approval(connection, about.approval_id)
     decisions = decisions_on(connection, about.approval_id)
-    author = commenter(connection, about.approval_id, about.level) if about.kind == "comment" else None
+    author = commenter(connection, about.approval_id, about.level + 1) if about.kind == "comment" else None
     named = {decided.actor for decided in decisions} | {*row.excluded, author or ""}
     people = known_people(connection, named)
     return Occasion(about.kind, about.audience, row, decisions, people, author)

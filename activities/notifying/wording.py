@@ -64,6 +64,8 @@ _TIMEOUTS: Mapping[str, str] = {
     "escalate": "Others are asked.",
 }
 _MOST_FACTS = 8
+_WORDS: Mapping[bool | None, str] = {None: "none", True: "yes", False: "no"}
+_KINDS = ("added", "removed", "altered")
 
 
 def letter_for(
@@ -174,11 +176,16 @@ def _workflow(summary: Mapping[str, Any]) -> str:
 
 
 def _changes(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What differs from the request before: plain values, or pairs of before and after."""
-    for name, value in changes.items():
-        if isinstance(value, Mapping) and {"before", "after"} <= set(value):
-            yield _label(name), f"{_number(value['before'])} → {_number(value['after'])}"
-    yield from _scalars(changes, _MOST_FACTS)
+    """What differs from the request before, write by write: totals and how many records, never records."""
+    for write in _mappings(changes.get("writes")):
+        step, measures = str(write.get("step") or "write"), write.get("measures")
+        totals = {"records": write.get("records"), **(measures if isinstance(measures, Mapping) else {})}
+        for name, pair in totals.items():
+            if isinstance(pair, Mapping) and pair.get("before") != pair.get("after"):
+                before, after = (_number(pair.get(one)) for one in ("before", "after"))
+                yield f"{step}, {name}", f"{before} → {after}"
+        if counts := [f"{write[kind].get('count', 0)} {kind}" for kind in _KINDS if write.get(kind)]:
+            yield f"{step}, records", ", ".join(counts)
 
 
 def _scalars(values: Mapping[str, Any], most: int) -> Iterator[tuple[str, str]]:
@@ -200,8 +207,8 @@ def _amount(summary: Mapping[str, Any]) -> str:
 
 def _number(value: Any) -> str:
     """The value with thousands set apart when it is a number, else as it is."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return _WORDS[value]
     try:
         number = Decimal(str(value))
     except InvalidOperation:

@@ -12,7 +12,7 @@ from commands.deciding import question_of
 from commands.deployment import Deployment
 from commands.permissions import permit
 from kernel.people import Person
-from kernel.records import Records
+from kernel.records import ColumnKind, Records
 from kernel.redaction import redact_record
 from store import approvals, decisions, runs
 from store.approvals import ApprovalFilter, ApprovalRow
@@ -26,17 +26,20 @@ from workflows.rows import plain
 from workflows.states import ApprovalState
 
 SHOWN_EXCEPTIONS = 50
+_NUMBERS = frozenset({ColumnKind.INTEGER, ColumnKind.DECIMAL})
 
 
 @dataclass(frozen=True)
 class Lines:
-    """The records that one write will send, as the viewer may see them; `hidden` are redacted columns."""
+    """The records that one write will send, as the viewer may see them; `hidden` are redacted columns,
+    `numbers` those that hold numbers."""
 
     step: str
     columns: Sequence[str]
     key: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
     hidden: frozenset[str]
+    numbers: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class ApprovalFile:
 
     `standing` is how the viewer stands to it, `asked_as` the names by which they are asked, `names` are
     people's names by id; `exceptions` are records that were set aside, `lines` is empty once the run has
-    ended.
+    ended; `replaced_by` is the request that was made in its place.
     """
 
     approval: ApprovalRow
@@ -70,6 +73,7 @@ class ApprovalFile:
     lines: Sequence[Lines]
     earlier: EarlierRun | None
     periods: Sequence[Period]
+    replaced_by: UUID | None = None
 
     @property
     def still_needed(self) -> int:
@@ -113,12 +117,15 @@ def open_file(deployment: Deployment, approval_id: UUID, person: Person) -> Appr
             connection, LetterFilter(run_id=run.id, chunk_id=row.chunk_id), SHOWN_EXCEPTIONS
         )
         names = _names(connection, row, run, said, comments)
+        replaced_by = approvals.replacement_of(connection, row)
     question = question_of(row, said)
     asked_as = asked_by(question, person.id, person.groups)
     standing = standing_of(question, person.id, person.groups, deployment.clock())
     lines = lines_of(deployment, row, may_see=bool(asked_as))
     periods = _periods(row, earlier)
-    return ApprovalFile(row, run, standing, asked_as, said, comments, names, letters, lines, earlier, periods)
+    return ApprovalFile(
+        row, run, standing, asked_as, said, comments, names, letters, lines, earlier, periods, replaced_by
+    )
 
 
 def lines_of(deployment: Deployment, row: ApprovalRow, *, may_see: bool) -> list[Lines]:
@@ -140,7 +147,8 @@ def _lines(step: str, records: Records, key: Sequence[str], hidden: frozenset[st
     rows = [
         redact_record({name: plain(value) for name, value in row.items()}, hidden) for row in records.rows
     ]
-    return Lines(step, columns, key, rows, hidden.intersection(columns))
+    numbers = frozenset(column.name for column in records.columns if column.kind in _NUMBERS)
+    return Lines(step, columns, key, rows, hidden.intersection(columns), numbers - hidden)
 
 
 def _names(

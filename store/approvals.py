@@ -139,6 +139,13 @@ def list_approvals(connection: Connection, wanted: ApprovalFilter, limit: int) -
     return [_approval(row) for row in connection.execute(query)]
 
 
+def replacement_of(connection: Connection, row: ApprovalRow) -> UUID | None:
+    """The request that was made in place of this one; `None` when there is none."""
+    after = (_row.run_id == row.run_id) & (_row.replaces == row.id)
+    found: UUID | None = connection.scalar(select(_row.id).where(after).limit(1))
+    return found
+
+
 def move_approval(connection: Connection, approval_id: UUID, state: ApprovalState, **values: Any) -> bool:
     """Compare-and-set a request into `state`; False when the table forbids it now."""
     allowed = (_row.id == approval_id) & _row.state.in_(predecessors(state))

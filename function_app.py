@@ -41,7 +41,7 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
     blobs = Blobs(settings.storage_connection)
     engine = SqlEngine()
     envelope = Envelope(base64.b64decode(settings.key_encryption_key.reveal()))
-    identity = build_identity(settings, utc_now)
+    identity = build_identity(settings, database, utc_now)
     application = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
     services = _services(settings, database, blobs, envelope, engine, identity)
     application.register_functions(activity_blueprint(services))

@@ -63,7 +63,7 @@ def plain(text: str, longest: int = 2000) -> str:
 
 def subject_line(text: str) -> str:
     """The text, fit for a subject: nothing in it can begin another header."""
-    return plain(text, _LONGEST_SUBJECT)
+    return plain(text, _LONGEST_SUBJECT) or "(no subject)"
 
 
 _SPACE = " "

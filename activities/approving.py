@@ -17,7 +17,7 @@ from kernel.durations import parse_duration
 from kernel.errors import ApprovalExpired, ApprovalRejected
 from kernel.ids import new_id
 from store import approvals, runs
-from store.approval_ends import record_event, void_approval
+from store.approval_ends import pass_deadline, record_event, void_approval
 from store.approvals import ApprovalRow
 from store.notifications import announce
 from store.runs import RunRow
@@ -210,6 +210,8 @@ def ask(connection: Connection, work: Work, asks: Asks, now: datetime) -> list[A
     Within the transaction that suspends what waits for them; the caller has locked the run.
     """
     forget(connection, asks, now)
+    for row in asks.standing:
+        pass_deadline(connection, row, now)
     for request in asks.requests:
         _open(connection, work, request, now)
     ids = [*(row.id for row in asks.standing), *(request.id for request in asks.requests)]

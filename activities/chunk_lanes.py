@@ -137,6 +137,7 @@ class Lanes:
         if step.push is not None:
             posted = push_together(works, step.push)
         ends = []
+        voiding = False
         for at, (lane, work, task) in enumerate(going):
             outcome = posted[at] if posted else None
             try:
@@ -155,6 +156,7 @@ class Lanes:
                 continue
             if result.asks is not None:
                 self._notes.add(partial(settled, work=work, asks=result.asks, now=self._services.clock()))
+                voiding |= bool(result.asks.voided)
             self._take(lane, step, result)
             measures = plain_measures(result.measures)
             ends.append(
@@ -163,6 +165,8 @@ class Lanes:
                 )
             )
         self._note_ends(place, ends)
+        if voiding:  # the write after it looks them up
+            self._commit(alone=True)
 
     def _take(self, lane: Lane, step: Step, result: Result) -> None:
         if result.output is not None:
@@ -200,10 +204,10 @@ class Lanes:
             fresh, self._notes, self._hearing, self._slots,
         )  # fmt: skip
 
-    def _commit(self) -> None:
+    def _commit(self, *, alone: bool = False) -> None:
         """Write down what is known, unless the run is to stop."""
         with self._services.database.transaction(ENGINE) as connection:
-            check_going(connection, self._anything())
+            check_going(connection, self._anything(), alone=alone)
             self._notes.write(connection)
 
     def _anything(self) -> Work:

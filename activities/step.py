@@ -165,6 +165,10 @@ def _succeeded(work: Work, result: Result) -> None:
     work.notes.add(
         lambda connection: runs.succeed_task(connection, *place, now, dict(result.counts), measures)
     )
+    if asks is not None and asks.voided:  # the write after it looks them up
+        with work.services.database.transaction(ENGINE) as connection:
+            check_going(connection, work, alone=True)
+            work.notes.write(connection)
 
 
 def standing(work: Work, task: TaskRow) -> Result | None:

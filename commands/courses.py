@@ -55,6 +55,7 @@ REPLAY = Course(
     repeats_all=True, tries_rejected=True, anew=True,
 )  # fmt: skip
 RESUME = Course("The run goes on where it is", _GOING)
+KEEP = Course("The run waits until somebody resumes it", _WAITING, goes_on=False, pauses=True)
 PAUSE = Course("The run stops before its next effect and waits", _WAITING, goes_on=False, pauses=True)
 CANCEL = Course("The run stops before its next effect and ends CANCELLED", _ENDING, goes_on=False)
 OVERDUE = Course("The run is past its timeout and ends FAILED", _ENDING, goes_on=False)
@@ -65,6 +66,7 @@ _COURSES: Mapping[Effect, Course] = MappingProxyType(
         Effect.ROUSE_AND_ASK: CANCEL,
         Effect.ROUSE: RESUME,
         Effect.WITHDRAW: RESUME,
+        Effect.KEEP: KEEP,
         Effect.BEGIN_AGAIN: RETRY,
         Effect.COPY: REPLAY,
     }

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from uuid import UUID
 
+from commands.approval_forecasts import approval_counts
 from commands.chunk_forecasts import DispatchForecast
-from commands.courses import CANCEL, OVERDUE, PAUSE, REPLAY, Course, course_of
+from commands.courses import CANCEL, OVERDUE, REPLAY, Course, course_of
 from commands.deployment import Deployment, StoredCatalogue
-from commands.foreseen import ChunkCounts, Counts, Forecast, NestedCounts, StepForecast
+from commands.foreseen import ApprovalCounts, ChunkCounts, Counts, Forecast, NestedCounts, StepForecast
 from commands.operating import permitted
 from commands.write_forecasts import Standing, WriteForecast
 from kernel.errors import Conflict
@@ -40,8 +41,9 @@ def forecast(deployment: Deployment, action: Action, run_id: UUID) -> Forecast:
     course = course_of(action, effect, known.run, deployment.clock())
     catalogue = StoredCatalogue(deployment)
     steps = [said for task in known.tasks for said in _forecasts(course, known, task, catalogue)]
-    nested = _nested(course, known)
-    return Forecast(action, True, _summary(course, steps, nested), None, steps, nested)
+    nested, approvals = _nested(course, known), approval_counts(course, known)
+    said = _summary(course, steps, nested, approvals)
+    return Forecast(action, True, said, None, steps, nested, approvals)
 
 
 def _standing(run: RunRow) -> str:
@@ -70,7 +72,7 @@ def _nesting(course: Course, task: TaskRow) -> StepForecast:
 
 def _nested(course: Course, known: Known) -> NestedCounts:
     below = known.below
-    if course is PAUSE:
+    if course.pauses:
         return NestedCounts(goes_on=below.following + below.leaving)
     return NestedCounts(below.following, below.leaving) if course in (CANCEL, OVERDUE) else NestedCounts()
 
@@ -156,13 +158,15 @@ _CHUNKS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def _summary(course: Course, steps: Iterable[StepForecast], nested: NestedCounts) -> str:
+def _summary(
+    course: Course, steps: Iterable[StepForecast], nested: NestedCounts, approvals: ApprovalCounts
+) -> str:
     """One sentence for people: "posts 14, skips 1,986 confirmed, looks up 3 in doubt"."""
     steps = list(steps)
     total = sum((step.counts for step in steps), Counts())
     said = [text.format(count) for name, text in _PHRASES.items() if (count := getattr(total, name))]
     said += [part for step in steps if step.chunks for part in _of_chunks(step.step, step.chunks)]
-    said += _of_nested(nested)
+    said += [*_of_nested(nested), *approvals.words()]
     said += _unknown(steps)
     return f"{course.opening}: {', '.join(said) or 'posts nothing'}."
 

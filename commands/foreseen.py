@@ -1,6 +1,6 @@
 """What a forecast says: of records, of chunks, of steps, and of all together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from workflows.actions import Action
@@ -66,6 +66,32 @@ class NestedCounts:
 
 
 @dataclass(frozen=True)
+class ApprovalCounts:
+    """What happens to requests for approval."""
+
+    renews: int = 0
+    """Approved; asked again if the records are other ones by then."""
+    asks: int = 0
+    """Asked again in any case."""
+    stays: int = 0
+    """Open, and they stay so."""
+    ends: int = 0
+
+    def words(self) -> Iterator[str]:
+        """The same for people."""
+        texts = {
+            "renews": "asks for {:,} approvals again if the records have changed",
+            "asks": "asks for {:,} approvals again",
+            "stays": "{:,} approvals stay open",
+            "ends": "{:,} open approvals end",
+        }
+        for name, text in texts.items():
+            if count := getattr(self, name):
+                said = text.format(count)
+                yield said.replace("approvals", "approval", 1) if count == 1 else said
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What an action would do, or why it cannot be done."""
 
@@ -75,3 +101,4 @@ class Forecast:
     why_not: str | None = None
     steps: Sequence[StepForecast] = ()
     nested: NestedCounts = NestedCounts()
+    approvals: ApprovalCounts = ApprovalCounts()

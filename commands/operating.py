@@ -89,9 +89,9 @@ def operate(deployment: Deployment, asked: Asked, orchestrations: Orchestrations
 def permitted(action: Action, run: RunRow) -> Effect:
     """What the action comes to now; `Conflict` when it cannot be done."""
     repairs = run.repair_of is not None
-    effect = effect_of(action, run.state, run.requested, repairs=repairs)
+    effect = effect_of(action, run.state, run.wish, repairs=repairs)
     if effect is None:
-        raise Conflict(refusal(action, run.state, run.requested, repairs=repairs))
+        raise Conflict(refusal(action, run.state, run.wish, repairs=repairs))
     return effect
 
 
@@ -141,6 +141,10 @@ class _Doing:
         self._certainly(executions.rouse(self.connection, self.run.id, self.now))
         self._cancel_below()
         return self._audited(f"run.{self.asked.action}_requested")
+
+    def keep(self) -> UUID:
+        self._certainly(operating.keep(self.connection, self.run))
+        return self._audited("run.paused")
 
     def withdraw(self) -> UUID:
         self._certainly(operating.ask(self.connection, self.run, None))
@@ -214,6 +218,7 @@ _EFFECTS: Mapping[Effect, Callable[[_Doing], UUID]] = MappingProxyType(
         Effect.ROUSE: _Doing.rouse,
         Effect.ROUSE_AND_ASK: _Doing.rouse_and_ask,
         Effect.WITHDRAW: _Doing.withdraw,
+        Effect.KEEP: _Doing.keep,
         Effect.BEGIN_AGAIN: _Doing.begin_again,
         Effect.COPY: _Doing.copy,
     }

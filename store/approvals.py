@@ -1,5 +1,6 @@
 """Requests for approval. Every change of state is one compare-and-set guarded by the state table."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -108,6 +109,14 @@ def of_step(
     )
     query = select(*_COLUMNS).where(mine).order_by(_row.rule, _row.requested_at, _row.id)
     return {row.rule: _approval(row) for row in connection.execute(query)}
+
+
+def count_latest(connection: Connection, run_id: UUID) -> Counter[ApprovalState]:
+    """How many of the latest requests of a run's rules, and of its chunks', are in which state."""
+    place = (_row.chunk_id, _row.step_key, _row.rule)
+    query = select(*place, _row.state).where(_row.run_id == run_id).order_by(_row.requested_at, _row.id)
+    latest = {tuple(row[:3]): row.state for row in connection.execute(query)}
+    return Counter(map(ApprovalState, latest.values()))
 
 
 def open_of_run(connection: Connection, run_id: UUID) -> list[ApprovalRow]:

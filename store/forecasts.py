@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
+from store.approvals import count_latest
 from store.chunk_standing import ChunkStanding, chunk_standing
 from store.chunks import count_chunks
 from store.nested_runs import OpenBelow, count_open_below
@@ -14,14 +15,15 @@ from store.runs import RunRow, TaskRow, get_run, get_tasks
 from store.tables import dead_letter, posting
 from store.workflows import Version, version_by_id
 from workflows.model import Workflow
-from workflows.states import PostingState, TaskState
+from workflows.states import ApprovalState, PostingState, TaskState
 
 
 @dataclass(frozen=True)
 class Known:
     """A run with its version, its tasks, and by step key: how many of its postings are in which state, and
     how many of its dead letters another run has taken up; for dispatches, how many chunks are in which state;
-    for writes inside, how their records stand; and how many open runs are below it."""
+    for writes inside, how their records stand; how many open runs are below it; and how many of its latest
+    requests for approval are in which state."""
 
     run: RunRow
     version: Version
@@ -32,6 +34,7 @@ class Known:
     chunks: Mapping[str, Counter[TaskState]]
     written: Mapping[str, Mapping[TaskState, ChunkStanding]]
     below: OpenBelow
+    approvals: Counter[ApprovalState]
 
 
 def known_of(connection: Connection, run_id: UUID) -> Known:
@@ -42,7 +45,7 @@ def known_of(connection: Connection, run_id: UUID) -> Known:
     return Known(
         run, version, workflow, tasks, _postings(connection, run_id), _repaired(connection, run_id),
         _chunks(connection, tasks), _written(connection, workflow, tasks),
-        count_open_below(connection, run_id),
+        count_open_below(connection, run_id), count_latest(connection, run_id),
     )  # fmt: skip
 
 

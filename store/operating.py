@@ -26,6 +26,11 @@ def ask(connection: Connection, run: RunRow, requested: str | None) -> bool:
     return _changed(connection, run, requested=requested)
 
 
+def keep(connection: Connection, run: RunRow) -> bool:
+    """A run that waits for people waits for whoever resumes it. Not a state change."""
+    return _changed(connection, run, waits_for=None)
+
+
 def begin_again(connection: Connection, run: RunRow, deadline_at: datetime | None, now: datetime) -> bool:
     """FAILED becomes RUNNING with the next execution, which begins at the first segment. Records of chunks
     are gone with the run's key: dispatches are planned again."""

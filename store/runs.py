@@ -58,6 +58,11 @@ class RunRow:
     held_step: str | None = None
     held_execution: int | None = None
 
+    @property
+    def wish(self) -> str | None:
+        """What is requested of it, or what it waits for."""
+        return self.requested or self.waits_for
+
 
 @dataclass(frozen=True)
 class TaskRow:

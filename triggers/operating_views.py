@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from commands.foreseen import ChunkCounts, Forecast, NestedCounts, StepForecast
+from commands.foreseen import ApprovalCounts, ChunkCounts, Forecast, NestedCounts, StepForecast
 from triggers.bodies import Body
 from triggers.views import View
 from workflows.actions import Action
@@ -73,6 +73,20 @@ class StepForecastView(View):
         return cls.model_validate({**vars(step), **vars(step.counts), "chunks": chunks})
 
 
+class ApprovalForecastView(View):
+    """What would become of requests for approval."""
+
+    renews: int = Field(description="Approved; asked again if the records are other ones by then")
+    asks: int = Field(description="Asked again in any case")
+    stays: int = Field(description="Open, and they stay so")
+    ends: int = Field(description="Open, and they end")
+
+    @classmethod
+    def of(cls, counts: ApprovalCounts) -> "ApprovalForecastView":
+        """The view of counts."""
+        return cls.model_validate(counts)
+
+
 class ForecastView(View):
     """What an action would do to a run. Nothing has been changed."""
 
@@ -81,6 +95,7 @@ class ForecastView(View):
     why_not: str | None
     steps: list[StepForecastView]
     nested: NestedForecastView
+    approvals: ApprovalForecastView
     summary: str
 
     @classmethod
@@ -91,5 +106,6 @@ class ForecastView(View):
             **vars(found),
             "steps": steps,
             "nested": NestedForecastView.of(found.nested),
+            "approvals": ApprovalForecastView.of(found.approvals),
         }
         return cls.model_validate(values)

@@ -257,6 +257,7 @@ class RunView(View):
     failure: FailureView | None
     totals: list[TotalsView] | None
     requested: str | None
+    waits_for: str | None
     execution: int
     replay_of: UUID | None
     repair_of: UUID | None
@@ -270,7 +271,7 @@ class RunView(View):
     @classmethod
     def of(cls, row: RunRow) -> "RunView":
         """The view of a row."""
-        actions = possible_actions(row.state, row.requested, repairs=row.repair_of is not None)
+        actions = possible_actions(row.state, row.wish, repairs=row.repair_of is not None)
         return cls.model_validate({**vars(row), "failure": failure_view(row.failure), "actions": actions})
 
 

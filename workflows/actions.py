@@ -34,15 +34,19 @@ class Effect(StrEnum):
     """What was asked for and has not happened does not happen."""
     BEGIN_AGAIN = "begin_again"
     """The same run gets another execution."""
+    KEEP = "keep"
+    """A run that waits for people stays where it is, whatever they decide."""
     COPY = "copy"
     """A new run of the same version and inputs."""
 
 
 type Situation = tuple[RunState, str | None]
-"""A run's state and what is requested of it."""
+"""A run's state, and what is requested of it or what it waits for."""
 
 _PENDING, _RUNNING, _SUSPENDED = RunState.PENDING, RunState.RUNNING, RunState.SUSPENDED
 _CANCEL, _PAUSE = Action.CANCEL.value, Action.PAUSE.value
+APPROVAL = "approval"
+"""What a run waits for that is suspended until people have decided."""
 
 EFFECTS: Mapping[Action, Mapping[Situation, Effect]] = MappingProxyType(
     {
@@ -53,6 +57,7 @@ EFFECTS: Mapping[Action, Mapping[Situation, Effect]] = MappingProxyType(
             (_RUNNING, _PAUSE): Effect.ASK,
             (_RUNNING, _CANCEL): Effect.NOTHING,
             (_SUSPENDED, None): Effect.ROUSE_AND_ASK,
+            (_SUSPENDED, APPROVAL): Effect.ROUSE_AND_ASK,
             (RunState.CANCELLED, None): Effect.NOTHING,
         },
         Action.PAUSE: {
@@ -61,6 +66,7 @@ EFFECTS: Mapping[Action, Mapping[Situation, Effect]] = MappingProxyType(
             (_RUNNING, None): Effect.ASK,
             (_RUNNING, _PAUSE): Effect.NOTHING,
             (_SUSPENDED, None): Effect.NOTHING,
+            (_SUSPENDED, APPROVAL): Effect.KEEP,
         },
         Action.RESUME: {
             (_PENDING, None): Effect.NOTHING,
@@ -100,6 +106,8 @@ def refusal(action: Action, state: RunState, requested: str | None, *, repairs: 
     """Why it is refused and what can be done."""
     if action is Action.REPLAY and repairs:
         return "The run repairs dead letters and reads nothing itself; retry those letters again instead."
+    if requested == APPROVAL:
+        return f"The run waits for approval and goes on when people have decided. {_ONLY[action]}"
     being = f" and asked to {requested}" if requested else ""
     return f"The run is {state}{being}. {_ONLY[action]}"
 

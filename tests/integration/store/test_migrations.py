@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from kernel.secrets import Secret
 from localhost.services import databases
-from store.approval_tables import metadata
+from store import approval_tables
 from store.migrate import upgrade
 from store.tables import SCHEMA
 from tests.support.services import Database
@@ -37,7 +37,7 @@ def differences(url: str) -> list[Any]:
     }
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
-        return list(compare_metadata(context, metadata))
+        return list(compare_metadata(context, approval_tables.approval.metadata))
 
 
 def test_migrations_build_what_the_tables_say(migrated: Database) -> None:
@@ -52,7 +52,7 @@ def test_the_comparison_can_fail(migrated: Database) -> None:
 
 def test_constraints_are_what_the_tables_say(migrated: Database) -> None:
     inspector = sa.inspect(create_engine(migrated.owner_url, poolclass=pool.NullPool))
-    for table in metadata.sorted_tables:
+    for table in approval_tables.approval.metadata.sorted_tables:
         wanted = {c.name for c in table.constraints if isinstance(c, sa.CheckConstraint)}
         found = {check["name"] for check in inspector.get_check_constraints(table.name, schema=SCHEMA)}
         assert found == wanted, table.name

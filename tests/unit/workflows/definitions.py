@@ -98,7 +98,25 @@ TEXTS: dict[str, tuple[str, str]] = {
         "inputs.n.default",
     ),
 }
+ASKING = "approve: n > 0, by: [finance-controllers], because: Large"
+
+
+def asks(rule: str = ASKING, key: str = "g") -> str:
+    """A step that asks people."""
+    return f"  - {{key: {key}, govern: {{facts: SELECT 1 AS n, rules: [{{{rule}}}]}}}}"
+
+
 STEPS: dict[str, tuple[tuple[str, ...], str]] = {
+    "escalation": (
+        (LOG, LINES, asks(ASKING + ", on_timeout: escalate") + " # here", POST),
+        "steps[2].govern.rules[0].on_timeout",
+    ),
+    "reminder": (
+        (LOG, LINES, asks(ASKING + ", due: 2h, remind: 2h") + " # here", POST),
+        "steps[2].govern.rules[0].remind",
+    ),
+    "guards_nothing": ((LOG, LINES, asks() + " # here"), "steps[2].govern"),
+    "unbound_write": ((LOG, asks() + " # here", LINES, POST), "steps[1].govern"),
     "unknown_key": ((LOG, "  - {key: a, transfrom: {sql: SELECT 1}} # here"), "steps[1].transfrom"),
     "missing_key": ((LOG, "  - {key: a, fetch: {operation: records}} # here"), "steps[1].fetch.connector"),
     "secret_literal": (

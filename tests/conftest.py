@@ -1,12 +1,22 @@
 """Fixtures for real services; see tests/support/services.py."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from localhost.services.stack import Endpoints, Stack
 from tests.support.services import Database, fresh_database, install_services, session_stack
+
+TESTS = Path(__file__).parent
+LONG = ("demo", "secrecy", "faults", "taskhub", "host", "integration")
+"""Folders of long tests, the longest files first."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The long versions of tests that kill what they test: `pytest tests/taskhub tests/demo --soak`."""
+    parser.addoption("--soak", action="store_true", help="run crash tests at length")
 
 
 def pytest_configure() -> None:
@@ -14,10 +24,23 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that workers that share the tests come to their end together."""
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(TESTS).parts[0], len(LONG)))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Install the services once it is known that a test wants them: downloads are no test's fault."""
     if any("services" in getattr(item, "fixturenames", ()) for item in session.items):
         install_services(print)
+
+
+@pytest.fixture
+def soak(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Chooses how often to repeat: the first number normally, the second with --soak."""
+    long = bool(request.config.getoption("--soak"))
+    return lambda short, many: many if long else short
 
 
 @pytest.fixture(scope="session")

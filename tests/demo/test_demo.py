@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -20,12 +20,11 @@ import pytest
 
 from localhost.services import databases
 from localhost.services.stack import Stack
-from tests.support.services import PROJECT
+from tests.support.services import PROJECT, place_for_data
 from tests.support.world import COLUMNS, WORK_LOG, work_log
 
 LINES, REJECTED = 4_233, 133
 RUN_FAILED = 6
-KILLS = 4
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Demo:
 @pytest.fixture
 def demo() -> Iterator[Demo]:
     """A demo with new data; everything it left running is stopped at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="sluice-demo-"))
+    folder = Path(tempfile.mkdtemp(prefix="sluice-demo-", dir=place_for_data()))
     # PostgreSQL may run as another account, which has to pass through this folder.
     folder.chmod(0o755)
     yield Demo(folder / "state")
@@ -119,10 +118,12 @@ def test_the_demo_posts_the_work_log_and_never_twice(demo: Demo) -> None:
 
 
 @pytest.mark.usefixtures("services")
-@pytest.mark.timeout(400)
-def test_killing_it_at_any_moment_and_running_again_doubles_nothing(demo: Demo) -> None:
+@pytest.mark.timeout(1200)
+def test_killing_it_at_any_moment_and_running_again_doubles_nothing(
+    demo: Demo, soak: Callable[[int, int], int]
+) -> None:
     demo.run("--limit", "0.01", code=RUN_FAILED)
-    for seed in range(KILLS):
+    for seed in range(soak(2, 20)):
         demo.killed(random.Random(seed).uniform(2.0, 6.5))  # noqa: S311 - moments, not secrets
         lines, distinct, _ = demo.ledger()
         assert lines == distinct, seed

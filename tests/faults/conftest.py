@@ -21,7 +21,7 @@ from tests.support.world import SteppingClock, closing, make_world
 
 __all__ = ["erp_server", "erp_template", "migrated", "template"]
 
-KILLS = 5
+KILLS = 3
 OUTAGE_SECONDS = 1.0
 
 

@@ -41,7 +41,7 @@ def session_stack() -> Iterator[Stack]:
     Its data survive the death of any process but not of the machine, which would cost much time for no use.
     """
     _remove_abandoned()
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_place()))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place_for_data()))
     # PostgreSQL may run as another account, which has to pass through this folder.
     folder.chmod(0o755)
     with locked(folder / "session.lock", lambda: None):
@@ -76,7 +76,7 @@ def install_services(progress: Callable[[str], None]) -> None:
     Stack(PROJECT).install(progress)
 
 
-def _place() -> Path:
+def place_for_data() -> Path:
     """Memory, if there is enough: a database is 500 files, and disks are slow to make and remove those."""
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_WANTED:
         return _MEMORY

@@ -1,6 +1,6 @@
 """Task hubs under test: ours in its two ways of working, and durabletask's in-memory backend beside it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from uuid import uuid4
 
@@ -9,11 +9,6 @@ import pytest
 from localhost.services.stack import Stack
 from tests.support.services import fresh_database
 from tests.taskhub.backends import KINDS, Backend, HubBackend, open_backend
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The long versions of the crash tests: `pytest tests/taskhub --soak`."""
-    parser.addoption("--soak", action="store_true", help="run the task hub's crash tests at length")
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +38,3 @@ def hub(request: pytest.FixtureRequest, hub_url: str, hub_name: str) -> Iterator
         opened = open_backend(request.param, stack, hub_url, hub_name)
         assert isinstance(opened, HubBackend)
         yield opened
-
-
-@pytest.fixture
-def soak(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
-    """Chooses how often to repeat: the first number normally, the second with --soak."""
-    # Unknown to a run of all tests, which does not read this file in time.
-    long = bool(request.config.getoption("--soak", default=False))
-    return lambda short, many: many if long else short

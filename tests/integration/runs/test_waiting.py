@@ -89,7 +89,7 @@ def test_records_that_others_take_over_again_and_again_use_up_no_attempt(world: 
 
 @pytest.mark.parametrize("times", [1, 1_000], ids=["settling", "contested"])
 def test_waiting_ends_with_the_steps_timeout(world: World, times: int) -> None:
-    publish(world, f"timeout: {'30s' if times == 1 else '5m'}")
+    publish(world, f"timeout: {'30s' if times == 1 else '90s'}")
     run = dies(world, "before_push", world.upload(SMALL_LOG), LOOKUP)
     drive(contested(world, times), run.id)
     failure = world.run(run.id).failure or {}

@@ -231,8 +231,7 @@ def python_candidates(uv: Path) -> Iterator[Path]:
 def uv_python(uv: Path) -> Iterator[Path]:
     """The Python that uv knows of, if any."""
     found = answers([uv, "python", "find", "--system", "--no-project", "--no-python-downloads", PYTHON])
-    if found and found.strip():
-        yield Path(found.strip())
+    yield from map(Path, (found or "").strip().splitlines())
 
 
 def find_uv() -> Path:

@@ -56,6 +56,8 @@ class SmtpMail:
 
     def submit(self, mail: Mail) -> None:
         """Hand the mail over. Success is the server's word after the whole content; see `Channel.send`."""
+        if not mail.to.isascii():
+            raise InvalidData("The addressee's mail address has letters that SMTP servers need not accept.")
         message = self._message(mail)
         with self._session() as session:
             self._envelope(session, mail)

@@ -4,13 +4,14 @@
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
 import psycopg
 
 from store.runs import RunRow
-from tests.integration.api.test_api import example
+from tests.integration.api.test_api import call, example
 from tests.integration.api.unsettled import in_doubt, set_aside
 from tests.support.world import World
 from workflows.states import RunState
@@ -66,6 +67,16 @@ def _retried_one(world: World) -> Mapping[str, Any]:
     }
 
 
+def _wanted_key(world: World) -> Mapping[str, Any]:
+    expires = world.deployment.clock() + timedelta(days=1)
+    return {"body": {"name": "nightly", "roles": ["operator"], "expires_at": expires.isoformat()}}
+
+
+def _revoked(world: World) -> Mapping[str, Any]:
+    made = call(world, "api_keys_create", **_wanted_key(world)).body
+    return {"id": made["key"]["id"], "body": {"reason": "because"}}
+
+
 SAMPLES: Mapping[str, Sample] = MappingProxyType(
     {
         "workflows_publish": _given(data=example().replace(b"2500.00", b"2600.00")),
@@ -75,6 +86,8 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
         ),
         "object_types_save": _given(name="new", body={"schema": {"const": CANARY}}),
         "files_upload": _given(name="new.csv", data=CANARY.encode()),
+        "api_keys_create": _wanted_key,
+        "api_keys_revoke": _revoked,
         "runs_start": _started,
         "runs_cancel": _operated(RunState.PENDING),
         "runs_pause": _operated(RunState.RUNNING),

@@ -34,6 +34,13 @@ RSA_2 = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 
 
+def published(key: Any) -> dict[str, Any]:
+    """The public half of a key, as issuers publish it."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+
+
 class Clock:
     """Seconds that a test lets pass."""
 
@@ -80,14 +87,7 @@ class Tenant:
         return lambda _asked: (200, {"issuer": issuer, "jwks_uri": f"{self.server.url}/keys"})
 
     def _jwks(self) -> dict[str, Any]:
-        kinds = {
-            rsa.RSAPrivateKey: jwt.algorithms.RSAAlgorithm,
-            ec.EllipticCurvePrivateKey: jwt.algorithms.ECAlgorithm,
-        }
-        keys = []
-        for place, key in enumerate(self.keys):
-            kind = next(kind for base, kind in kinds.items() if isinstance(key, base))
-            keys.append({**kind.to_jwk(key.public_key(), as_dict=True), "kid": str(place), "use": "sig"})
+        keys = [{**published(key), "kid": str(place), "use": "sig"} for place, key in enumerate(self.keys)]
         return {"keys": keys + self.extra}
 
 
@@ -241,18 +241,18 @@ def test_a_shared_secret_among_the_keys_is_not_used(tenant: Tenant) -> None:
 
 
 def test_a_key_for_encryption_is_not_used(tenant: Tenant) -> None:
-    public = jwt.algorithms.RSAAlgorithm.to_jwk(RSA_2.public_key(), as_dict=True)
+    public = published(RSA_2)
     tenant.extra = [{**public, "kid": "e", "use": "enc"}]
     assert "does not have" in refused(tenant, signed(tenant.claims(), RSA_2, kid="e"))
 
 
 def test_a_key_in_the_token_is_not_used(tenant: Tenant) -> None:
-    public = jwt.algorithms.RSAAlgorithm.to_jwk(RSA_2.public_key(), as_dict=True)
+    public = published(RSA_2)
     url = f"{tenant.server.url}/evil"
-    for header in ({"jwk": public}, {"jku": url}, {"x5u": url}, {"jku": url, "kid": None}):
+    for header in ({"jwk": public}, {"jku": url}, {"x5u": url}, {"jku": url, "kid": ""}):
         refused(tenant, signed(tenant.claims(), RSA_2, **header))
     assert tenant.server.count("/evil") == 0
-    assert "not signed with one of" in refused(tenant, signed(tenant.claims(), crit=["x"], x=1))
+    refused(tenant, signed(tenant.claims(), crit=["x"], x=1))
 
 
 def test_changed_claims_are_refused(tenant: Tenant) -> None:

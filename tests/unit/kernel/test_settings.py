@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidSettings
+from kernel.people import Role
 from kernel.settings import SETTINGS, Settings, read_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 CANARY = "canary-4711"
 KEY = base64.b64encode((CANARY * 3)[:32].encode()).decode()
 TENANT = "1b2c3d4e-0000-4000-8000-00000000000a"
+OTHER_TENANT = "1b2c3d4e-0000-4000-8000-00000000000b"
 GOOD = {
     "DATABASE_URL": f"postgresql+psycopg://app:{CANARY}@127.0.0.1/sluice",
     "AzureWebJobsStorage": f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={CANARY}",
@@ -176,3 +178,68 @@ def test_every_field_is_a_setting_and_explained_by_its_name() -> None:
     assert explained == {setting.field: setting.name for setting in SETTINGS}
     fields: Any = Settings.__dataclass_fields__
     assert set(fields) == set(explained)
+
+
+# Identity -------------------------------------------------------------------------------------------
+
+LOCAL = {**{name: value for name, value in GOOD.items() if "TENANT" not in name}, "SLUICE_IDENTITY": "local"}
+
+
+def test_entra_is_the_default_and_needs_a_tenant_and_an_audience() -> None:
+    settings = read_settings(
+        {**GOOD, "SLUICE_ALLOWED_TENANTS": f"{OTHER_TENANT},", "SLUICE_ROLES": '{"x": "admin"}'}
+    )
+    assert (settings.identity, settings.tenant_id) == ("entra", TENANT)
+    assert settings.audience == {"sluice-api", "api://sluice"}
+    assert settings.allowed_tenants == {OTHER_TENANT}
+    assert settings.roles == {"x": Role.ADMIN}
+    without = {
+        name: value for name, value in GOOD.items() if name not in ("SLUICE_TENANT_ID", "SLUICE_AUDIENCE")
+    }
+    assert faults(without) == [("missing", "SLUICE_TENANT_ID"), ("missing", "SLUICE_AUDIENCE")]
+    assert faults({**GOOD, "SLUICE_AUDIENCE": " , "}) == [("missing", "SLUICE_AUDIENCE")]
+
+
+def test_test_people_are_for_a_machine_of_ones_own() -> None:
+    assert read_settings(LOCAL).identity == "local"
+    for ours in (
+        {"CONTAINER_NAME": "dev"},
+        {"WEBSITE_HOSTNAME": "localhost:7071"},
+        {"WEBSITE_HOSTNAME": "127.0.0.1:7071"},
+        {"AZURE_FUNCTIONS_ENVIRONMENT": "Development"},
+    ):
+        assert read_settings({**LOCAL, **ours}).identity == "local"
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        {"WEBSITE_INSTANCE_ID": "4f8a"}, {"WEBSITE_SITE_NAME": "sluice"}, {"WEBSITE_POD_NAME": "p"},
+        {"WEBSITE_SKU": "FlexConsumption"},
+        {"LEGION_SERVICE_HOST": "10.0.0.1"}, {"CONTAINER_APP_NAME": "sluice"},
+        {"IDENTITY_ENDPOINT": "http://localhost:4141"}, {"WEBSITE_HOSTNAME": "sluice.azurewebsites.net"},
+        {"WEBSITE_AUTH_ENABLED": "true"},
+        {"SLUICE_ENVIRONMENT": "production"}, {"WEBSITE_HOSTNAME": "10.1.2.3:80"},
+    ],
+)  # fmt: skip
+def test_test_people_keep_the_app_from_starting_elsewhere(sign: dict[str, str]) -> None:
+    assert faults({**LOCAL, **sign}) == [("invalid", "SLUICE_IDENTITY")]
+    assert read_settings({**GOOD, **sign}).identity == "entra"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLUICE_IDENTITY", "Local"), ("SLUICE_TENANT_ID", "contoso.com"), ("SLUICE_TENANT_ID", "common"),
+        ("SLUICE_AUTHORITY", "http://login.example.com"), ("SLUICE_AUTHORITY", "login.example.com"),
+        ("SLUICE_AUTHORITY", "http://localhost.example.com"), ("SLUICE_GRAPH", "https://"),
+        ("SLUICE_GROUPS", '{"a": 1}'), ("SLUICE_GROUPS", "[" * 100_000), ("SLUICE_ROLES", '{"a": "king"}'),
+        ("SLUICE_ROLES", "null"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused(name: str, value: str) -> None:
+    assert faults({**GOOD, name: value}) == [("invalid", name)]
+    assert (
+        read_settings({**GOOD, "SLUICE_AUTHORITY": "http://127.0.0.1:8080/"}).authority
+        == "http://127.0.0.1:8080"
+    )

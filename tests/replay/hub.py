@@ -13,11 +13,11 @@ from durabletask.testing import create_test_backend
 from durabletask.worker import TaskHubGrpcWorker
 from google.protobuf.json_format import MessageToDict
 
-from activities.contract import RUN_CHUNKS, RUN_SEGMENT, ChunksOutcome, Next, Outcome, Then
+from activities.contract import NOTIFY, RUN_CHUNKS, RUN_SEGMENT, ChunksOutcome, Next, Outcome, Then
 from localhost.services.ports import free_port
 from orchestrators.chunk_run import chunk_run
 from orchestrators.dispatch_page import dispatch_page
-from orchestrators.names import CHUNK_RUN, DISPATCH_PAGE, WAKE, WORKFLOW_RUN
+from orchestrators.names import CHUNK_RUN, DISPATCH_PAGE, WAKE, WORKFLOW_RUN, approval_event
 from orchestrators.workflow_run import workflow_run
 
 HOST = Path(__file__).resolve().parents[2] / "host.json"
@@ -44,11 +44,14 @@ class Hub:
         self.asked: list[tuple[str, int]] = []
         self.script: list[Outcome | Exception] = []
         self.chunks: list[ChunksOutcome] = []
+        self.told = 0
+        self.mute = False
         self._worker = cast(Any, TaskHubGrpcWorker(host_address=f"localhost:{port}"))
         for name, orchestrator in ORCHESTRATORS.items():
             self._worker._registry.add_named_orchestrator(name, orchestrator)
         self._worker._registry.add_named_activity(RUN_SEGMENT, self._segment)
         self._worker._registry.add_named_activity(RUN_CHUNKS, self._chunks)
+        self._worker._registry.add_named_activity(NOTIFY, self._notify)
         self._client = TaskHubGrpcClient(host_address=f"localhost:{port}")
         self._worker.start()
 
@@ -60,7 +63,7 @@ class Hub:
 
     def run(self, script: Script, **given: int) -> Any:
         """Run the orchestrator against the script; returns its final state. Waits without end, and of hours,
-        are ended by a wake-up."""
+        are ended by a wake-up; those for people by the first decision, unless they have a time."""
         self.chunks = [answer for answer in script if isinstance(answer, ChunksOutcome)]
         self.script = [answer for answer in script if not isinstance(answer, ChunksOutcome)]
         instance = self._client.schedule_new_orchestration(
@@ -80,9 +83,18 @@ class Hub:
         answer = self.script.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        if answer.next is Next.SUSPENDED or answer.wait_seconds >= LONG_SECONDS:
+        if answer.approvals and not answer.wait_seconds:
+            event = approval_event(answer.approvals[0])
+            self._client.raise_orchestration_event(context.orchestration_id, event)
+        elif (answer.next is Next.SUSPENDED and not answer.approvals) or answer.wait_seconds >= LONG_SECONDS:
             self._client.raise_orchestration_event(context.orchestration_id, WAKE)
         return answer.to_dict()
+
+    def _notify(self, _context: ActivityContext, _given: dict[str, Any]) -> dict[str, Any]:
+        self.told += 1
+        if self.mute:
+            raise ConnectionError("no mail today")
+        return {}
 
     def _chunks(self, _context: ActivityContext, _given: dict[str, Any]) -> dict[str, Any]:
         return (self.chunks.pop(0) if self.chunks else ChunksOutcome(Then.DONE)).to_dict()

@@ -15,6 +15,13 @@ _ENDED = Outcome(Next.ENDED, 0, state="SUCCEEDED")
 _SOME_CHUNKS = Outcome(Next.DISPATCH, 1, pages=Pages("each", 0, 0, 1, 3, 1, 2))
 _BATCHES = Outcome(Next.DISPATCH, 1, pages=Pages("each", 0, 0, 2, 4, 2, 50))
 _CHILD = Outcome(Next.NESTED, 0, child=CHILD)
+_FIRST, _SECOND = "01a1f000-0000-7000-8000-00000000000a", "01a1f000-0000-7000-8000-00000000000b"
+
+
+def _asking(*approvals: str, wait_seconds: float = 0.0) -> Outcome:
+    return Outcome(Next.SUSPENDED, 0, wait_seconds=wait_seconds, approvals=approvals)
+
+
 SHAPES: Mapping[str, Script] = {
     "one_segment": [_ENDED],
     "three_segments": [Outcome(Next.CONTINUE, 1), Outcome(Next.CONTINUE, 2), _ENDED],
@@ -42,6 +49,10 @@ SHAPES: Mapping[str, Script] = {
     "chunk_that_is_retried": [_BATCHES, *[ChunksOutcome(Then.AGAIN, (1,), 0.02)] * 6, _ENDED],
     "chunks_alone": [_BATCHES, *[ChunksOutcome(Then.ALONE, (0, 1))] * 6, _ENDED],
     "chunk_with_a_run": [_SOME_CHUNKS, ChunksOutcome(Then.NESTED, (), 0.0, CHILD), _ENDED],
+    "approved": [_asking(_FIRST), _ENDED],
+    "two_approvals": [_asking(_FIRST, _SECOND), _asking(_SECOND), Outcome(Next.CONTINUE, 1), _ENDED],
+    "nobody_decided": [_asking(_FIRST, wait_seconds=0.02), Outcome(Next.ENDED, 0, state="FAILED")],
+    "woken_while_asking": [_asking(_FIRST, wait_seconds=LONG_SECONDS), _asking(_FIRST), _ENDED],
     "nested_run": [_CHILD, Outcome(Next.CONTINUE, 1), _ENDED],
 }
 

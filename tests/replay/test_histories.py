@@ -124,7 +124,7 @@ def test_history_holds_ids_counts_and_states_only() -> None:
     allowed = {
         "run_id", "segment", "execution", "next", "wait_seconds", "state", "pages", "child",
         "child_execution", "run_execution", "step", "page", "first", "count", "positions", "alone", "then",
-        "chunks", "batch", "width", "last", "size", "concurrency", "stopped",
+        "chunks", "batch", "width", "last", "size", "concurrency", "stopped", "approvals",
     }  # fmt: skip
     assert all(_names(payload) <= allowed for payload in payloads)
 

@@ -52,3 +52,21 @@ def test_a_wake_up_ends_a_long_wait(hub: Hub) -> None:
 def test_a_later_execution_begins_where_it_is_told(hub: Hub) -> None:
     hub.run([ENDED], segment=2, execution=1)
     assert hub.asked == [("r1", 2)]
+
+
+def asking(*approvals: str, wait_seconds: float = 0.0) -> Outcome:
+    return Outcome(Next.SUSPENDED, 0, wait_seconds=wait_seconds, approvals=approvals)
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.02, LONG_SECONDS], ids=["decided", "out of time", "woken"])
+def test_waiting_for_people_ends_with_what_comes_first(hub: Hub, wait: float) -> None:
+    hub.run([asking("a", "b", wait_seconds=wait), asking("b"), ENDED])
+    assert hub.asked == [("r1", 0)] * 3
+    assert hub.told == 2
+
+
+def test_whoever_cannot_be_told_does_not_stop_the_run(hub: Hub) -> None:
+    hub.mute = True
+    state = hub.run([asking("a"), ENDED])
+    assert state.runtime_status is OrchestrationStatus.COMPLETED
+    assert (len(hub.asked), hub.told) == (2, 1)

@@ -45,12 +45,16 @@ class LocalPeople:
 
 
 def came_from_here(request: func.HttpRequest) -> bool:
-    """Whether the request is addressed to a loopback address, and no proxy says that it comes from elsewhere.
+    """Whether the request is addressed to a loopback address, and neither a proxy nor a browser says that it
+    comes from elsewhere.
 
-    The address keeps out pages that a browser was led to under a foreign name (DNS rebinding).
+    The address keeps out pages that a browser was led to under a foreign name (DNS rebinding), the origin
+    those that CORS lets in.
     """
     hosts = {request.headers.get("Host"), urlsplit(request.url).netloc} - {None, ""}
     named = [urlsplit(f"//{host}").hostname or "" for host in hosts]
+    if (origin := request.headers.get("Origin")) is not None:
+        named.append(urlsplit(origin).hostname or "")
     forwarded = (request.headers.get("X-Forwarded-For") or "").split(",")
     others = [address.strip() for address in forwarded if address.strip()]
     return bool(named) and all(map(is_loopback, [*named, *others]))

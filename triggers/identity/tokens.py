@@ -95,7 +95,7 @@ def _is_overage(token: Mapping[str, Any]) -> bool:
 
 
 def _is_machine(token: Mapping[str, Any]) -> bool:
-    """Tokens of applications have no `scp` and themselves as subject; `idtyp` says it where that is set up."""
+    """Tokens of applications have no `scp`, and themselves as subject; `idtyp` says it if that is set up."""
     return token.get("idtyp") == "app" or ("scp" not in token and token["sub"] == token["oid"])
 
 

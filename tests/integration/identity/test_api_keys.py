@@ -55,7 +55,7 @@ def test_a_key_names_a_machine(world: World) -> None:
         assert person is not None
         assert (person.id, person.name, person.machine) == (f"key:{key['key']['id']}", "nightly", True)
         assert person.roles == {Role.OPERATOR}
-        assert person.scopes == {"start_run", "get_run"}
+        assert person.scopes == frozenset({"start_run", "get_run"})
     assert machines(request()) is None
     assert machines(bearing("eyJ.eyJ.x")) is None  # a token of someone else's
 

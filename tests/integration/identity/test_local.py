@@ -56,6 +56,8 @@ def test_everybody_in_the_example_is_known(identify: Identify, world: World) -> 
         ("http://localhost:7071/api/runs", {"X_Forwarded_For": "192.168.1.8"}),
         ("http://localhost:7071/api/runs", {"X_Forwarded_For": "127.0.0.1,192.168.1.8"}),
         ("http://localhost:7071/api/runs", {"X_Forwarded_For": "192.168.1.8, 127.0.0.1"}),
+        ("http://localhost:7071/api/runs", {"Origin": "https://evil.example.com"}),
+        ("http://localhost:7071/api/runs", {"Origin": "null"}),
         ("/api/runs", {}),
     ],
 )

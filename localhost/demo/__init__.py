@@ -1,4 +1,5 @@
-"""`python3 dev.py demo`: real labour records from a file, through policy, into a ledger, exactly once."""
+"""`python3 dev.py demo`: real labour records from a file, through policy, past a person who is asked by mail,
+into a ledger, exactly once."""
 
 import argparse
 import hashlib
@@ -13,6 +14,7 @@ from uuid import uuid4
 from rich.console import Console
 
 from kernel.errors import SluiceError
+from localhost.demo.approver import Approver
 from localhost.demo.client import Api, RequestRefused
 from localhost.demo.follow import follow
 from localhost.demo.report import failed_before_run, failure_text, show, summary
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--input", type=Path, default=EXAMPLE, metavar="FILE", help="another CSV or XLSX work log"
     )
     parser.add_argument("--limit", metavar="AMOUNT", help="deny the batch when one line is above this amount")
+    parser.add_argument("--deny", action="store_true", help="reject the batch when people are asked")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     parser.add_argument("--again", action="store_true", help="the same file a second time: nothing is new")
     parser.add_argument("--keep", action="store_true", help="leave everything running and print the URLs")
@@ -70,15 +73,17 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
     with Session(ROOT, options.state_dir, _teller(console), keep=options.keep) as session:
         base_url = session.start(options.port)
         api = Api(base_url)
+        approver = Approver(base_url, session.addresses()["inbox"], api, _teller(console))
         try:
             register_examples(api, session)
             console.print("[dim]Uploading the work log[/]")
             name = api.upload(_blob_name(options.input, data), data)["name"]
-            run = _run(api, name, options, console)
+            run = _run(api, name, options, console, approver)
             if options.again and run["state"] == "SUCCEEDED" and _posted(run):
                 console.print("[dim]The same file again[/]")
-                run = _run(api, name, options, console)
+                run = _run(api, name, options, console, approver)
         finally:
+            approver.close()
             api.close()
         kept = {}
         if options.keep:
@@ -120,10 +125,17 @@ def _blob_name(path: Path, data: bytes) -> str:
     return f"worklogs/{hashlib.sha256(data).hexdigest()[:16]}/{safe}"
 
 
-def _run(api: Api, name: str, options: argparse.Namespace, console: Console) -> dict[str, Any]:
+def _run(
+    api: Api, name: str, options: argparse.Namespace, console: Console, approver: Approver
+) -> dict[str, Any]:
     inputs = {"file": name, **({"line_limit": options.limit} if options.limit else {})}
     started = api.start("labour-costs", inputs, str(uuid4()))
-    return follow(api, started["id"], console)
+    run = follow(api, started["id"], console)
+    while run["state"] == "SUSPENDED":
+        console.print(f"[dim]{run['id']} waits for approval[/]")
+        approver.decide(run["id"], deny=options.deny)
+        run = follow(api, started["id"], console)
+    return run
 
 
 def _posted(run: dict[str, Any]) -> bool:

@@ -57,6 +57,15 @@ class Api:
         """One run with its tasks."""
         return self._call("GET", f"runs/{run_id}")
 
+    def waiting(self, run_id: str) -> list[dict[str, Any]]:
+        """What the run asks people, oldest first."""
+        found: list[dict[str, Any]] = self._call("GET", f"approvals?run={run_id}&state=requested")["items"]
+        return found[::-1]
+
+    def standing(self, approval_id: str) -> dict[str, Any]:
+        """Where a request for approval stands, with all decisions."""
+        return self._call("GET", f"approvals/{approval_id}")
+
     def close(self) -> None:
         """Close the connection."""
         self._http.close()

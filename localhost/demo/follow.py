@@ -10,13 +10,13 @@ from kernel.errors import Unavailable
 from localhost.demo.client import Api
 from localhost.demo.report import task_table
 
-TERMINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 POLL_SECONDS = 0.15
 STUCK_SECONDS = 600.0
 
 
 def follow(api: Api, run_id: str, console: Console) -> dict[str, Any]:
-    """Poll the run until it has ended; returns it."""
+    """Poll the run until it has ended or waits for people; returns it."""
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8, transient=True) as live:
             return _poll(api, run_id, lambda run: live.update(task_table(run)))
@@ -36,7 +36,7 @@ def _poll(api: Api, run_id: str, update: Any) -> dict[str, Any]:
     while time.monotonic() < deadline:
         run = api.run(run_id)
         update(run)
-        if run["state"] in TERMINAL:
+        if run["state"] in ENDED or run["waits_for"]:
             return run
         time.sleep(POLL_SECONDS)
     raise Unavailable(f"The run {run_id} has not ended within {STUCK_SECONDS:.0f} s; see the host's log.")

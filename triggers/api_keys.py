@@ -75,9 +75,7 @@ def index(request: Request) -> Answer:
     """Keys, newest first, without their secrets."""
     with request.deployment.database.reading() as connection:
         rows = list_keys(connection, id_of(request, "cursor"), request.limit + 1)
-    shown = rows[: request.limit]
-    following = str(shown[-1].id) if len(rows) > request.limit else None
-    return Answer(Page[ApiKeyView](items=[ApiKeyView.of(row) for row in shown], next=following))
+    return Answer(Page[ApiKeyView].cut(rows, request.limit, ApiKeyView.of))
 
 
 def revoke(request: Request) -> Answer:

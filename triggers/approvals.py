@@ -31,9 +31,7 @@ def index(request: Request) -> Answer:
         before = (last.requested_at, last.id)
     wanted = Wanted([state] if state else [], _flag(request, "mine"), id_of(request, "run"), before)
     rows = list_for(request.deployment, wanted, request.person, request.limit + 1)
-    shown = rows[: request.limit]
-    following = str(shown[-1].id) if len(rows) > request.limit else None
-    return Answer(Page[ApprovalView](items=[ApprovalView.of(row) for row in shown], next=following))
+    return Answer(Page[ApprovalView].cut(rows, request.limit, ApprovalView.of))
 
 
 def _flag(request: Request, name: str) -> bool:

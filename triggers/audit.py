@@ -78,9 +78,7 @@ def index(request: Request) -> Answer:
     wanted = EventFilter(**exact, since=since, until=until, before=_position(request.query("cursor")))
     with request.deployment.database.reading() as connection:
         events = list_events(connection, wanted, request.limit + 1)
-    shown = events[: request.limit]
-    following = _cursor(shown[-1]) if len(events) > request.limit else None
-    return Answer(Page[AuditEventView](items=[AuditEventView.of(event) for event in shown], next=following))
+    return Answer(Page[AuditEventView].cut(events, request.limit, AuditEventView.of, _cursor))
 
 
 def verify(request: Request) -> Answer:

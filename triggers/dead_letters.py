@@ -30,9 +30,7 @@ def index(request: Request) -> Answer:
     )
     with request.deployment.database.reading() as connection:
         rows = list_letters(connection, wanted, request.limit + 1)
-    shown = rows[: request.limit]
-    following = str(shown[-1].id) if len(rows) > request.limit else None
-    return Answer(Page[LetterView](items=[LetterView.of(row) for row in shown], next=following))
+    return Answer(Page[LetterView].cut(rows, request.limit, LetterView.of))
 
 
 def show(request: Request) -> Answer:

@@ -50,9 +50,7 @@ def index(request: Request) -> Answer:
     wanted = NotificationFilter(state_of(request, NotificationState), id_of(request, "approval"), before)
     with request.deployment.database.reading() as connection:
         rows = list_notifications(connection, wanted, request.limit + 1)
-    shown = rows[: request.limit]
-    following = str(shown[-1].id) if len(rows) > request.limit else None
-    return Answer(Page[NotificationView](items=[NotificationView.of(row) for row in shown], next=following))
+    return Answer(Page[NotificationView].cut(rows, request.limit, NotificationView.of))
 
 
 def send(request: Request) -> Answer:

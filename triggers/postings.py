@@ -22,9 +22,7 @@ def index(request: Request) -> Answer:
     )
     with request.deployment.database.reading() as connection:
         rows = list_postings(connection, wanted, request.limit + 1)
-    shown = rows[: request.limit]
-    following = str(shown[-1].id) if len(rows) > request.limit else None
-    return Answer(Page[PostingView](items=[PostingView.of(row) for row in shown], next=following))
+    return Answer(Page[PostingView].cut(rows, request.limit, PostingView.of))
 
 
 def show(request: Request) -> Answer:

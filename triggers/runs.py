@@ -48,9 +48,7 @@ def index(request: Request) -> Answer:
     )
     with request.deployment.database.reading() as connection:
         rows = list_runs(connection, wanted, request.limit + 1)
-    shown = rows[: request.limit]
-    following = _cursor(shown[-1]) if len(rows) > request.limit else None
-    return Answer(Page[RunView](items=[RunView.of(row) for row in shown], next=following))
+    return Answer(Page[RunView].cut(rows, request.limit, RunView.of, _cursor))
 
 
 def show(request: Request) -> Answer:
@@ -71,9 +69,7 @@ def dead_letters(request: Request) -> Answer:
     with request.deployment.database.reading() as connection:
         get_run(connection, run_id)
         rows = list_for_run(connection, run_id, after, request.limit + 1)
-    shown = rows[: request.limit]
-    following = str(shown[-1].id) if len(rows) > request.limit else None
-    return Answer(Page[DeadLetterView](items=[DeadLetterView.of(row) for row in shown], next=following))
+    return Answer(Page[DeadLetterView].cut(rows, request.limit, DeadLetterView.of))
 
 
 def _cursor(row: RunRow) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -337,11 +337,24 @@ class DeadLetterView(View):
         return cls.model_validate({**vars(letter), "step": letter.step_key})
 
 
+def _id(row: Any) -> str:
+    return str(row.id)
+
+
 class Page[Item](View):
     """Part of a list. Pass `next` as `cursor` to get the following part; `null` means the end."""
 
     items: list[Item]
     next: str | None = None
+
+    @classmethod
+    def cut[Row](
+        cls, rows: Sequence[Row], limit: int, view: Callable[[Row], Item], cursor: Callable[[Row], str] = _id
+    ) -> Self:
+        """The first `limit` rows; one row more only says that there are more."""
+        shown = rows[:limit]
+        following = cursor(shown[-1]) if len(rows) > limit else None
+        return cls(items=[view(row) for row in shown], next=following)
 
 
 class HealthView(View):

@@ -28,11 +28,6 @@ class Binding:
         properties = json.loads(text)
         return cls(type=properties["type"], name=properties["name"], properties=properties)
 
-    @property
-    def is_output(self) -> bool:
-        """Whether the function writes to it."""
-        return str(self.properties.get("direction", "IN")).upper() == "OUT"
-
 
 @dataclass(frozen=True)
 class Retry:

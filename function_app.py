@@ -19,6 +19,9 @@ from adapters.comms.smtp import SmtpServer
 from adapters.registry import get_adapter, operations_of
 from commands.deployment import Deployment, RecoveryPolicy
 from commands.metrics import OpenTelemetryMetrics
+from console.blueprint import console_blueprint, site_of
+from console.door import Door
+from console.visit import Site
 from kernel.clock import utc_now
 from kernel.links import Links
 from kernel.settings import Settings, read_settings
@@ -29,8 +32,10 @@ from store.database import Database
 from store.envelope import Envelope
 from store.gates import Gates
 from store.vault import FileVault
+from triggers.addresses import client_address
 from triggers.blueprint import trigger_blueprint
 from triggers.identity.building import Identity, build_identity
+from triggers.identity.origins import refuse_foreign_origin
 from workflows.sql import SqlEngine
 
 
@@ -54,7 +59,17 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
         directory=identity.directory, deliver=partial(deliver, services),
     )  # fmt: skip
     application.register_functions(trigger_blueprint(deployment, identity.identify))
+    application.register_functions(console_blueprint(_site(settings, deployment, identity)))
     return application
+
+
+def _site(settings: Settings, deployment: Deployment, identity: Identity) -> Site:
+    door = Door(
+        identity.identify, client_address, refuse_foreign_origin, identity.sign_in,
+        settings.platform_authentication,
+    )  # fmt: skip
+    links = Links(settings.public_url, settings.link_keys)
+    return site_of(deployment, door, links, settings.key_encryption_key, settings.time_zone)
 
 
 def _services(

@@ -27,10 +27,11 @@ from triggers.identity.tokens import Tokens
 
 @dataclass(frozen=True)
 class Identity:
-    """Who makes requests, and who is in which group."""
+    """Who makes requests, and who is in which group. `sign_in` are the test people who sign in on a page."""
 
     identify: Identify
     directory: Directory
+    sign_in: LocalPeople | None = None
 
 
 class IdentitySettings(Protocol):
@@ -66,7 +67,8 @@ def build_identity(settings: IdentitySettings, database: Database, clock: Clock)
     """What the settings want. Raises `InvalidSettings` when a file that they name is not usable."""
     ways, directory, remedy = _BUILDERS[settings.identity](settings, clock)
     callers = Callers([ApiKeys(database, clock), *ways], remedy)
-    return Identity(Noting(callers, database, clock), directory)
+    sign_in = next((way for way in ways if isinstance(way, LocalPeople)), None)
+    return Identity(Noting(callers, database, clock), directory, sign_in)
 
 
 type _Built = tuple[list[Way], Directory, str]

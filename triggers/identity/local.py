@@ -34,6 +34,15 @@ class LocalPeople:
         refuse_foreign_origin(request)
         return self._known(request, session.person)
 
+    def begin(self, request: func.HttpRequest, name: str) -> str:
+        """The `Set-Cookie` header that signs a person in. Raises `Unauthenticated` for one who is unknown."""
+        self._known(request, name)
+        return self._sessions.begin(name, self._clock())
+
+    def end(self) -> str:
+        """The `Set-Cookie` header that signs whoever it is out."""
+        return self._sessions.end()
+
     def _known(self, request: func.HttpRequest, name: str) -> Person:
         if not came_from_here(request):
             raise Unauthenticated("Test people count only in requests from this machine to itself.")

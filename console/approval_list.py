@@ -1,0 +1,58 @@
+"""The page that lists requests for approval."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from urllib.parse import urlencode
+from uuid import UUID
+
+from commands.approval_lists import ENDED, OPEN, Wanted, list_page
+from console.visit import Answer, Page, Visit
+from workflows.states import ApprovalState
+
+PAGE = 25
+VIEWS: Mapping[str, Wanted] = MappingProxyType(
+    {"mine": Wanted(OPEN, mine=True), "waiting": Wanted(OPEN), "decided": Wanted(ENDED)}
+)
+_TITLES: Mapping[str, str] = MappingProxyType(
+    {"mine": "Waiting for you", "waiting": "All that wait", "decided": "Decided"}
+)
+_EMPTY: Mapping[str, str] = MappingProxyType(
+    {
+        "mine": "Nothing waits for your decision.",
+        "waiting": "Nothing waits for anybody's decision.",
+        "decided": "Nothing has been decided yet.",
+    }
+)
+
+
+def show(visit: Visit) -> Answer:
+    """The requests of one view: those that wait for the visitor, all that wait, or those that have ended."""
+    view = visit.query("view") if visit.query("view") in VIEWS else "mine"
+    state = _state(visit.query("state")) if view == "decided" else None
+    wanted = VIEWS[view] if state is None else Wanted((state,))
+    listed = list_page(visit.deployment, wanted, visit.person, _cursor(visit.query("after")), PAGE)
+    kept = {"view": view, **({"state": state.value.lower()} if state else {})}
+    following = {**kept, "after": str(listed.following)} if listed.following else None
+    content = {
+        "views": _TITLES,
+        "view": view,
+        "state": state,
+        "states": ENDED,
+        "listed": listed,
+        "now": visit.now,
+        "empty": _EMPTY[view],
+        "more": f"/approvals?{urlencode(following)}" if following else None,
+        "first": f"/approvals?{urlencode(kept)}" if visit.query("after") else None,
+    }
+    return Page("approvals.html", content)
+
+
+def _state(text: str) -> ApprovalState | None:
+    return next((state for state in ENDED if state.value == text.upper()), None)
+
+
+def _cursor(text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None

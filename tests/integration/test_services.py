@@ -1,15 +1,19 @@
 """The local services: found again, repaired after crashes, never mistaken for somebody else's."""
 
+import json
 import os
 import re
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import psutil
 import psycopg
@@ -18,10 +22,12 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 
 from kernel.errors import Unavailable
+from localhost.inbox.mailbox import Mailbox
 from localhost.services import cluster
 from localhost.services.azurite import Azurite
 from localhost.services.daemon import end, is_alive
-from localhost.services.ports import LOOPBACK, free_port, listens
+from localhost.services.mail import MailCatcher
+from localhost.services.ports import LOOPBACK, free_port, is_free, listens
 from localhost.services.postgres import PostgresServer
 from localhost.services.stack import Endpoints, Stack
 from localhost.services.valuefile import ValueFile
@@ -68,6 +74,29 @@ def emulator(folder: Path) -> psutil.Process:
         if str(folder / "azurite") in (process.info["cmdline"] or ())
     )
     return process
+
+
+def catcher(folder: Path) -> psutil.Process:
+    """The mail catcher's process."""
+    (process,) = (
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder / "mails") in (process.info["cmdline"] or ())
+    )
+    return process
+
+
+def inbox(folder: Path) -> MailCatcher:
+    """A started mail catcher of this folder."""
+    service = MailCatcher(folder, ValueFile(folder / "ports.json"))
+    service.start(lambda _text: None)
+    return service
+
+
+def mails(service: MailCatcher) -> list[str]:
+    """The subjects in the inbox."""
+    with urlopen(f"{service.inbox}api/mails", timeout=10) as answer:  # noqa: S310 - our own server
+        return [str(mail["subject"]) for mail in json.load(answer)["items"]]
 
 
 def killed(process: psutil.Process) -> None:
@@ -307,8 +336,45 @@ class TestAzurite:
         assert not is_alive(old)
 
 
+class TestMailCatcher:
+    """It keeps what it took, and takes nothing from elsewhere."""
+
+    def test_mails_outlive_a_kill_and_a_new_start(self, folder: Path) -> None:
+        first = inbox(folder)
+        with smtplib.SMTP(LOOPBACK, first.port, timeout=10) as client:
+            client.sendmail("a@example.com", ["b@example.com"], "Subject: kept\r\n\r\nText")
+        assert mails(first) == ["kept"]
+        killed(catcher(folder))
+        again = inbox(folder)
+        assert again.started
+        assert (again.port, again.inbox) == (first.port, first.inbox)
+        assert mails(again) == ["kept"]
+        assert not inbox(folder).started
+        again.stop()
+        assert is_free(again.port)
+
+    def test_a_port_that_somebody_took_is_given_up(self, folder: Path) -> None:
+        with socket.create_server((LOOPBACK, 0)) as taken:
+            ValueFile(folder / "ports.json").keep("smtp", str(taken.getsockname()[1]))
+            assert inbox(folder).port != taken.getsockname()[1]
+
+    def test_pages_elsewhere_cannot_read_it(self, folder: Path) -> None:
+        request = Request(inbox(folder).inbox, headers={"Origin": "https://evil.example"})  # noqa: S310
+        with pytest.raises(HTTPError) as caught:
+            urlopen(request, timeout=10)  # noqa: S310 - our own server
+        caught.value.close()
+        assert caught.value.code == 403
+
+    def test_the_oldest_go_when_there_are_many(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("localhost.inbox.mailbox.KEPT", 2)
+        mailbox = Mailbox(tmp_path)
+        for number in range(3):
+            mailbox.add(f"Subject: {number}\r\n\r\n".encode(), [])
+        assert [mail.header("Subject") for mail in mailbox.all()] == ["2", "1"]
+
+
 class TestStack:
-    """Both together."""
+    """All together."""
 
     def test_a_stack_that_only_found_services_does_not_stop_them(self, folder: Path) -> None:
         first, second = Stack(PROJECT, folder), Stack(PROJECT, folder)
@@ -317,10 +383,11 @@ class TestStack:
         assert second.start(said.append) == first.endpoints
         assert sorted(text.split(" on ")[0] for text in said) == [
             "Azurite found running",
+            "Inbox found running",
             "PostgreSQL found running",
         ]
         second.stop()
-        processes = [postmaster(folder), emulator(folder)]
+        processes = [postmaster(folder), emulator(folder), catcher(folder)]
         assert all(is_alive(process) for process in processes)
         first.stop()
         assert not any(is_alive(process) for process in processes)
@@ -330,7 +397,8 @@ class TestStack:
         Stack(PROJECT, folder).end()
         said: list[str] = []
         Stack(PROJECT, folder).start(said.append)
-        assert sorted(text.split(" on ")[0] for text in said) == ["Azurite started", "PostgreSQL started"]
+        started = ["Azurite started", "Inbox started", "PostgreSQL started"]
+        assert sorted(text.split(" on ")[0] for text in said) == started
 
     def test_services_outlive_a_killed_starter(self, folder: Path) -> None:
         start = (

@@ -113,8 +113,9 @@ class Outbox:
         """A request that is open."""
         row = {
             "id": new_id(), "run_id": self._run_id, "step_key": f"limits-{new_id()}", "execution": 0,
-            "rule": 0, "because": "Week over 50,000", "approvers": [CONTROLLERS], "quorum": 1, "on_timeout": "reject",
-            "excluded": [RITA], "digest": "d", "facts": {"total": "51234.50"}, "summary": dict(SUMMARY),
+            "rule": 0, "because": "Week over 50,000", "approvers": [CONTROLLERS], "quorum": 1,
+            "on_timeout": "reject", "excluded": [RITA], "digest": "d", "facts": {"total": "51234.50"},
+            "summary": dict(SUMMARY),
             "requested_at": self.clock.now, "due_at": self.clock.now + timedelta(hours=48),
         }  # fmt: skip
         row |= values

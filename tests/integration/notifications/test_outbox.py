@@ -7,9 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from activities import notify
 from activities.notify import ATTEMPTS, pause
+from activities.notifying.occasion import read_occasion
+from activities.notifying.wording import letter_for
 from kernel.errors import InDoubt, InvalidData, RateLimited, SystemUnavailable, Transient, Unavailable
+from kernel.ids import new_id
 from store import notifications
 from store.approval_tables import approval_comment, approval_decision
 from store.approvals import change_open, move_approval
@@ -24,7 +26,7 @@ def links(outbox: Outbox) -> list[str]:
     return [letter.link for letter, _ in outbox.mail.sent]
 
 
-def addresses(outbox: Outbox) -> list[str | None]:
+def addresses(outbox: Outbox) -> list[str]:
     return sorted(str(address) for _, address in outbox.mail.sent)
 
 
@@ -42,7 +44,7 @@ def decide(
     with outbox.services.database.transaction("test") as connection:
         connection.execute(
             approval_decision.insert().values(
-                id=notifications.new_id(), approval_id=approval_id, decided_at=outbox.clock.now, **values
+                id=new_id(), approval_id=approval_id, decided_at=outbox.clock.now, **values
             )
         )
 
@@ -191,8 +193,8 @@ def test_a_sender_that_died_after_it_sent_sends_twice_and_says_so_the_same_way(o
 
 def _letter(outbox: Outbox, claimed: Notification) -> Any:
     with outbox.services.database.reading() as connection:
-        occasion = notify.read_occasion(connection, claimed)
-    return notify.letter_for(claimed, occasion, outbox.links, "sandbox", outbox.services.postbox.zone)
+        occasion = read_occasion(connection, claimed)
+    return letter_for(claimed, occasion, outbox.links, "sandbox", outbox.services.postbox.zone)
 
 
 def test_senders_that_die_every_time_do_not_go_on_for_ever(outbox: Outbox) -> None:
@@ -292,7 +294,7 @@ def test_who_comments_is_not_told_of_it(outbox: Outbox) -> None:
     with outbox.services.database.transaction("test") as connection:
         connection.execute(
             approval_comment.insert().values(
-                id=notifications.new_id(), approval_id=approval_id, actor=CARLA.id, text=CANARY,
+                id=new_id(), approval_id=approval_id, actor=CARLA.id, text=CANARY,
                 created_at=outbox.clock.now,
             )
         )  # fmt: skip

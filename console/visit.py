@@ -75,7 +75,8 @@ class Visit:
     @property
     def looks(self) -> bool:
         """Whether somebody gets to see the page: HEAD asks only whether it is there."""
-        return self.http.method.upper() == "GET"
+        method: str = self.http.method
+        return method.upper() == "GET"
 
     def id(self, name: str) -> UUID:
         """A part of the route that is an id; `NotFound` when it cannot be one."""

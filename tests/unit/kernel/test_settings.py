@@ -45,6 +45,14 @@ BAD = {
     "SLUICE_GRAPH": f"https://graph.example.com/?{CANARY}",
     "SLUICE_GROUPS": f'{{"finance": "{CANARY}"}}',
     "SLUICE_ROLES": "[]",
+    "SLUICE_PUBLIC_URL": f"http://{CANARY}.example.com",
+    "SLUICE_LINK_KEYS": f"{KEY},{CANARY}",
+    "SLUICE_TIME_ZONE": CANARY,
+    "SLUICE_MAIL": CANARY,
+    "SLUICE_MAIL_FROM": f"{CANARY}\r\nBcc: a@example.com",
+    "SLUICE_SMTP_PORT": CANARY,
+    "SLUICE_SMTP_SECURITY": CANARY,
+    "SLUICE_ACS_ENDPOINT": CANARY,
 }
 
 
@@ -243,3 +251,36 @@ def test_what_cannot_be_meant_is_refused(name: str, value: str) -> None:
         read_settings({**GOOD, "SLUICE_AUTHORITY": "http://127.0.0.1:8080/"}).authority
         == "http://127.0.0.1:8080"
     )
+
+
+# Messages -------------------------------------------------------------------------------------------
+
+REACHED = {"SLUICE_PUBLIC_URL": "https://sluice.example.com/", "SLUICE_LINK_KEYS": f"{KEY}, {KEY}"}
+FROM = {"SLUICE_MAIL_FROM": "Sluice <sluice@example.com>"}
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"SLUICE_MAIL": "smtp"}, ["SLUICE_MAIL_FROM", "SLUICE_SMTP_HOST"]),
+        ({"SLUICE_MAIL": "graph"}, ["SLUICE_MAIL_FROM"]),
+        ({"SLUICE_MAIL": "acs"}, ["SLUICE_MAIL_FROM", "SLUICE_ACS_ENDPOINT"]),
+        (
+            {"SLUICE_MAIL": "smtp", "SLUICE_SMTP_HOST": "h", "SLUICE_SMTP_USER": "u", **FROM},
+            ["SLUICE_SMTP_SECRET"],
+        ),
+    ],
+)
+def test_each_way_to_send_mail_has_its_needs(given: dict[str, str], missing: list[str]) -> None:
+    assert faults({**GOOD, **REACHED, **given}) == [("missing", name) for name in missing]
+
+
+@pytest.mark.parametrize(
+    "channel", [{"SLUICE_MAIL": "graph", **FROM}, {"SLUICE_TEAMS_SECRET": "t"}, {"SLUICE_SLACK_SECRET": "s"}]
+)
+def test_messages_need_a_place_to_lead_to(channel: dict[str, str]) -> None:
+    assert faults({**GOOD, **channel}) == [("missing", "SLUICE_PUBLIC_URL"), ("missing", "SLUICE_LINK_KEYS")]
+    settings = read_settings({**GOOD, **REACHED, **channel})
+    assert settings.public_url == "https://sluice.example.com"
+    assert [one.reveal() for one in settings.link_keys] == [KEY, KEY]
+    assert CANARY not in repr(settings)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from docs.sections import actions, connectors, endpoints, errors, models, settings, states
+from docs.sections import actions, connectors, endpoints, errors, models, permissions, settings, states
 from workflows.model import Workflow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +29,8 @@ SECTIONS: Mapping[str, Callable[..., str]] = {
     "keys": models.keys,
     "operations": connectors.operations,
     "parameters": connectors.parameters,
+    "permissions": permissions.table,
+    "roles": permissions.roles,
     "settings": settings.table,
     "systems": connectors.systems,
     "transitions": states.table,

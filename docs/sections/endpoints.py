@@ -21,13 +21,14 @@ def table() -> str:
     rows = (
         (
             f"`{endpoint.method} /api/{endpoint.path.replace('{*', '{')}`",
-            endpoint.summary + (" (anyone may)" if endpoint.anonymous else ""),
+            endpoint.summary,
+            code(endpoint.command) if endpoint.command else "anyone",
             _taken(endpoint),
             f"{endpoint.status}: {_given(endpoint)}",
         )
         for endpoint in (*ENDPOINTS, openapi_endpoint(ENDPOINTS))
     )
-    return table_of(("request", "does", "takes", "answers"), rows)
+    return table_of(("request", "does", "command", "takes", "answers"), rows)
 
 
 def bodies() -> str:

@@ -339,7 +339,7 @@ def test_keys_stay_good_for_a_day_when_the_issuer_is_away(tenant: Tenant) -> Non
     ],
 )
 def test_an_issuer_that_is_not_itself_is_not_believed(tenant: Tenant, document: dict[str, Any]) -> None:
-    right = {"issuer": f"{tenant.server.url}/{TENANT}/v2.0", "jwks_uri": "http://127.0.0.1:9/keys"}
+    right = {"issuer": f"{tenant.server.url}/{TENANT}/v2.0", "jwks_uri": f"{tenant.server.url}/keys"}
     path = f"/{TENANT}/v2.0/.well-known/openid-configuration"
     tenant.server.replies[path] = lambda _asked: (200, {**right, **document} if document else [])
     with pytest.raises(Unavailable):

@@ -12,10 +12,8 @@ import azure.functions as func
 from activities.adapter_pool import AdapterPool
 from activities.blueprint import activity_blueprint
 from activities.notify import deliver
-from activities.notifying.postbox import Postbox
+from activities.notifying.postbox import build_postbox
 from activities.services import Services
-from adapters.comms.channels import ChannelOptions, build_channels
-from adapters.comms.smtp import SmtpServer
 from adapters.registry import get_adapter, operations_of
 from commands.deployment import Deployment, RecoveryPolicy
 from commands.metrics import OpenTelemetryMetrics
@@ -83,21 +81,8 @@ def _services(
     return Services(
         database, blobs, contexts, envelope, engine, adapters, utc_now, settings.environment,
         Gates(settings.storage_connection, settings.gate_lease), max_recoveries=settings.max_recoveries,
-        directory=identity.directory, postbox=_postbox(settings, vault),
+        directory=identity.directory, postbox=build_postbox(settings, vault, utc_now),
     )  # fmt: skip
-
-
-def _postbox(settings: Settings, vault: FileVault) -> Postbox:
-    smtp = SmtpServer(
-        settings.smtp_host, settings.smtp_port, settings.smtp_security, settings.smtp_user,
-        settings.smtp_secret,
-    )  # fmt: skip
-    options = ChannelOptions(
-        settings.mail, settings.mail_from, smtp, settings.graph, settings.acs_endpoint, settings.acs_secret,
-        settings.teams_secret, settings.slack_secret,
-    )  # fmt: skip
-    links = Links(settings.public_url, settings.link_keys)
-    return Postbox(build_channels(options, vault, utc_now), links, settings.time_zone)
 
 
 app = create_app(os.environ)

@@ -1,9 +1,9 @@
 """Builds the channels that a deployment has, from what it is told."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from email.utils import parseaddr
 from types import MappingProxyType
+from typing import Protocol
 
 from adapters.comms.acs_mail import SCOPE as ACS_SCOPE
 from adapters.comms.acs_mail import AccessKey, AcsMail, Bearer
@@ -20,60 +20,78 @@ from kernel.secrets import CredentialProvider
 MAIL, TEAMS, SLACK = "mail", "teams", "slack"
 
 
-@dataclass(frozen=True)
-class ChannelOptions:
-    """What a deployment is told. Secrets are names in the vault; empty means that there is none.
+class ChannelSettings(Protocol):
+    """What the deployment's settings say about channels; `kernel.settings` has the meanings."""
 
-    `mail` is none, smtp, graph or acs; `sender` an address, with a name before it in any form of RFC 5322.
-    """
-
-    mail: str = "none"
-    sender: str = ""
-    smtp: SmtpServer = field(default_factory=lambda: SmtpServer("", 587))
-    graph: str = ""
-    acs_endpoint: str = ""
-    acs_secret: str = ""
-    teams_secret: str = ""
-    slack_secret: str = ""
+    # fmt: off
+    @property
+    def mail(self) -> str: ...
+    @property
+    def mail_from(self) -> str: ...
+    @property
+    def smtp_host(self) -> str: ...
+    @property
+    def smtp_port(self) -> int: ...
+    @property
+    def smtp_security(self) -> str: ...
+    @property
+    def smtp_user(self) -> str: ...
+    @property
+    def smtp_secret(self) -> str: ...
+    @property
+    def graph(self) -> str: ...
+    @property
+    def acs_endpoint(self) -> str: ...
+    @property
+    def acs_secret(self) -> str: ...
+    @property
+    def teams_secret(self) -> str: ...
+    @property
+    def slack_secret(self) -> str: ...
+    # fmt: on
 
 
 def build_channels(
-    options: ChannelOptions, credentials: CredentialProvider, clock: Clock
+    settings: ChannelSettings, credentials: CredentialProvider, clock: Clock
 ) -> Mapping[str, Channel]:
     """The channels by name. Raises `InvalidSettings` when mail would travel in clear."""
     channels: dict[str, Channel] = {}
-    if build := _MAIL.get(options.mail):
-        name, address = parseaddr(options.sender)
+    if build := _MAIL.get(settings.mail):
+        name, address = parseaddr(settings.mail_from)
         sender = Sender(address, name or "Sluice")
-        channels[MAIL] = MailChannel(build(options, sender, credentials, clock))
-    if options.teams_secret:
-        channels[TEAMS] = TeamsChannel(credentials, options.teams_secret)
-    if options.slack_secret:
-        channels[SLACK] = SlackChannel(credentials, options.slack_secret)
+        channels[MAIL] = MailChannel(build(settings, sender, credentials, clock))
+    if settings.teams_secret:
+        channels[TEAMS] = TeamsChannel(credentials, settings.teams_secret)
+    if settings.slack_secret:
+        channels[SLACK] = SlackChannel(credentials, settings.slack_secret)
     return MappingProxyType(channels)
 
 
-type _Build = Callable[[ChannelOptions, Sender, CredentialProvider, Clock], MailService]
+type _Build = Callable[[ChannelSettings, Sender, CredentialProvider, Clock], MailService]
 
 
 def _smtp(
-    options: ChannelOptions, sender: Sender, credentials: CredentialProvider, clock: Clock
+    settings: ChannelSettings, sender: Sender, credentials: CredentialProvider, clock: Clock
 ) -> MailService:
-    return SmtpMail(options.smtp, sender, credentials, clock)
+    server = SmtpServer(
+        settings.smtp_host, settings.smtp_port, settings.smtp_security, settings.smtp_user,
+        settings.smtp_secret,
+    )  # fmt: skip
+    return SmtpMail(server, sender, credentials, clock)
 
 
 def _graph(
-    options: ChannelOptions, sender: Sender, _credentials: CredentialProvider, _clock: Clock
+    settings: ChannelSettings, sender: Sender, _credentials: CredentialProvider, _clock: Clock
 ) -> MailService:
-    return GraphMail(sender, EntraTokens(f"{options.graph}/.default"), options.graph)
+    return GraphMail(sender, EntraTokens(f"{settings.graph}/.default"), settings.graph)
 
 
 def _acs(
-    options: ChannelOptions, sender: Sender, credentials: CredentialProvider, clock: Clock
+    settings: ChannelSettings, sender: Sender, credentials: CredentialProvider, clock: Clock
 ) -> MailService:
-    key = options.acs_secret
+    key = settings.acs_secret
     proof = AccessKey(credentials, key, clock) if key else Bearer(EntraTokens(ACS_SCOPE))
-    return AcsMail(options.acs_endpoint, sender, proof)
+    return AcsMail(settings.acs_endpoint, sender, proof)
 
 
 _MAIL: Mapping[str, _Build] = MappingProxyType({"smtp": _smtp, "graph": _graph, "acs": _acs})

@@ -14,8 +14,14 @@ from adapters import registry
 from adapters.contract import Adapter
 
 ROOT = Path(__file__).resolve().parents[2]
-FOR_OTHERS = ("adapters.contract", "adapters.registry", "adapters.identity", "adapters.entra_tokens")
-"""What others may import. Directories of people are no connectors."""
+FOR_OTHERS = (
+    "adapters.contract",
+    "adapters.registry",
+    "adapters.identity",
+    "adapters.comms",
+    "adapters.entra_tokens",
+)
+"""What others may import. Directories of people and channels to them are no connectors."""
 NOT_OURS = {".venv", ".sluice", "node_modules", "tests"}
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from adapters.comms.channels import ChannelOptions, build_channels
+from adapters.comms.channels import build_channels
 from adapters.comms.mail import MailChannel, Sender
 from adapters.comms.smtp import SmtpMail, SmtpServer
 from kernel.clock import utc_now
@@ -23,11 +23,13 @@ from kernel.errors import (
     SystemUnavailable,
     Transient,
 )
+from kernel.settings import read_settings
 from localhost.services.stack import Endpoints
 from tests.support.adapter_systems import closed_port
 from tests.support.adapters import Vault
 from tests.support.letters import LETTER, LINK, NASTY
 from tests.support.mail_servers import PASSWORD, USER, Server, mail_server, self_signed
+from tests.unit.kernel.test_settings import FROM, GOOD, REACHED
 
 TO = "ann@example.com"
 
@@ -160,12 +162,28 @@ def test_no_mail_goes_out_where_tls_was_wanted_and_is_not_offered(server: Server
 
 
 def test_in_clear_mail_stays_on_the_machine() -> None:
-    options = ChannelOptions("smtp", "sluice@example.com", SmtpServer("mail.example.com", 25, "none"))
+    given = {"SLUICE_MAIL": "smtp", "SLUICE_SMTP_HOST": "mail.example.com", "SLUICE_SMTP_SECURITY": "none"}
+    settings = read_settings({**GOOD, **REACHED, **FROM, **given})
     with pytest.raises(InvalidSettings, match="travel in clear"):
-        build_channels(options, Vault({}), utc_now)
+        build_channels(settings, Vault({}), utc_now)
     assert PASSWORD not in repr(vars(channel(25)))
 
 
 def test_a_name_that_this_server_cannot_spell_is_refused(server: Server) -> None:
     with pytest.raises(InvalidData, match="letters that"):
         channel(server.port).send(LETTER, "ännchen@example.com")
+
+
+@pytest.mark.parametrize(
+    ("given", "channels"),
+    [
+        ({}, []),
+        ({"SLUICE_MAIL": "smtp", "SLUICE_SMTP_HOST": "mail.example.com"}, ["mail"]),
+        ({"SLUICE_MAIL": "graph"}, ["mail"]),
+        ({"SLUICE_MAIL": "acs", "SLUICE_ACS_ENDPOINT": "https://x.communication.azure.com"}, ["mail"]),
+        ({"SLUICE_TEAMS_SECRET": "t", "SLUICE_SLACK_SECRET": "s"}, ["teams", "slack"]),
+    ],
+)
+def test_a_deployment_has_the_channels_of_its_settings(given: dict[str, str], channels: list[str]) -> None:
+    settings = read_settings({**GOOD, **REACHED, **FROM, **given})
+    assert list(build_channels(settings, Vault({}), utc_now)) == channels

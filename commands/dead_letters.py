@@ -1,6 +1,5 @@
 """Discard dead letters, or take them up again in a repair run, as they are or edited."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +10,12 @@ from sqlalchemy import Connection
 
 from commands.deployment import Deployment
 from commands.edits import edited
-from commands.orchestrations import Orchestrations
+from commands.orchestrations import Orchestrations, told
 from commands.permissions import permit
 from commands.repairable import check_repairable
 from kernel.errors import Conflict, Fault, InvalidRequest, NotFound
 from kernel.ids import new_id
 from kernel.people import Person
-from kernel.traces import trace_of
 from store import audit, dead_letters, runs
 from store.dead_letters import DeadLetter, Resolution
 from store.letter_payloads import Payload, seal, unseal
@@ -26,8 +24,6 @@ from store.workflows import version_by_id
 from workflows.model import Workflow
 from workflows.repairs import unneeded_steps
 from workflows.states import TERMINAL_RUN_STATES, DeadLetterState, RunState, TaskState
-
-logger = logging.getLogger(__name__)
 
 STREAM = "dead_letters"
 _GIVEN_UP = frozenset({RunState.FAILED, RunState.CANCELLED})
@@ -97,10 +93,7 @@ def retry_letters(deployment: Deployment, asked: Retry, orchestrations: Orchestr
         _certainly(dead_letters.take_up(connection, asked.ids, run_id, changed, why), letters)
         _audit(connection, original, run_id, asked, now)
         row = runs.get_run(connection, run_id)
-    try:
-        orchestrations.start(run_id)
-    except Exception as exc:  # noqa: BLE001 - the run is committed; the sweep starts it later
-        logger.warning("run not started yet: %s", trace_of(exc), extra={"run_id": str(run_id)})
+    told(run_id, lambda: orchestrations.start(run_id))
     return row
 
 

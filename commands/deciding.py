@@ -3,7 +3,6 @@
 The decision is committed first; then the run is woken, and if that is lost, the sweep does it.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +12,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from commands.deployment import Deployment
-from commands.orchestrations import Orchestrations
+from commands.orchestrations import Orchestrations, told
 from commands.permissions import permit
 from kernel.errors import Conflict, Fault, Forbidden, InvalidRequest, SluiceError
 from kernel.people import Person
-from kernel.traces import trace_of
 from store import approvals, decisions
 from store.approval_ends import end_approval, pass_deadline, record_event
 from store.approvals import ApprovalRow
@@ -27,8 +25,6 @@ from store.operating import lock_run
 from store.runs import RunRow
 from workflows.deciding import WORDS, Question, Standing, asked_by, standing_of
 from workflows.states import TERMINAL_RUN_STATES, ApprovalState
-
-logger = logging.getLogger(__name__)
 
 APPROVE, REJECT = "approve", "reject"
 MAX_TEXT = 2_000
@@ -279,10 +275,7 @@ def _pass_one(
 
 def _tell(orchestrations: Orchestrations, run: RunRow, row: ApprovalRow) -> None:
     """Wake the run; one that waits for its chunks hears of theirs as of everything else."""
-    try:
-        if row.chunk_id is None:
-            orchestrations.decided(run.id, run.execution, row.id)
-        else:
-            orchestrations.wake(run.id, run.execution)
-    except Exception as exc:  # noqa: BLE001 - it is committed; the sweep wakes the run later
-        logger.warning("durable execution: %s", trace_of(exc), extra={"run_id": str(run.id)})
+    if row.chunk_id is None:
+        told(run.id, lambda: orchestrations.decided(run.id, run.execution, row.id))
+    else:
+        told(run.id, lambda: orchestrations.wake(run.id, run.execution))

@@ -5,7 +5,6 @@ audited in the same transaction. Durable execution is told afterwards; if that f
 """
 
 import hashlib
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,12 +16,11 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from commands.deployment import Deployment
-from commands.orchestrations import Orchestrations
+from commands.orchestrations import Orchestrations, told
 from commands.permissions import permit
 from kernel.errors import Conflict
 from kernel.ids import new_id
 from kernel.people import Person
-from kernel.traces import trace_of
 from store import audit, executions, nesting, operating, runs
 from store.endings import end_run
 from store.idempotency import IdempotentRequest, earlier_result, remember
@@ -32,8 +30,6 @@ from store.runs import RunRow
 from workflows.actions import Action, Effect, effect_of, refusal
 from workflows.states import RunState
 from workflows.version import canonical_json
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def operate(deployment: Deployment, asked: Asked, orchestrations: Orchestrations
         row = runs.get_run(connection, run_id)
     _tell(orchestrations, effect, row)
     for below, execution in doing.woken:
-        _tried(below, lambda: orchestrations.wake(below, execution))  # noqa: B023
+        told(below, lambda: orchestrations.wake(below, execution))  # noqa: B023
     return Operated(row, effect)
 
 
@@ -231,13 +227,6 @@ _STARTS = (Effect.BEGIN_AGAIN, Effect.COPY)
 def _tell(orchestrations: Orchestrations, effect: Effect, run: RunRow) -> None:
     """Durable execution hears of it at once, if it can; what is committed happens in any case."""
     if effect in _WAKES and run.state is not RunState.PENDING:
-        _tried(run.id, lambda: orchestrations.wake(run.id, run.execution))
+        told(run.id, lambda: orchestrations.wake(run.id, run.execution))
     elif effect in _STARTS:
-        _tried(run.id, lambda: orchestrations.start(run.id, run.execution, 0))
-
-
-def _tried(run_id: UUID, call: Callable[[], None]) -> None:
-    try:
-        call()
-    except Exception as exc:  # noqa: BLE001 - it is committed; a sweep tells it later
-        logger.warning("durable execution: %s", trace_of(exc), extra={"run_id": str(run_id)})
+        told(run.id, lambda: orchestrations.start(run.id, run.execution, 0))

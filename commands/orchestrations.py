@@ -1,5 +1,7 @@
 """The orchestrations of runs, through a durable client. PostgreSQL says what should be; these only wake."""
 
+import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -7,7 +9,10 @@ from uuid import UUID
 
 from durabletask.client import OrchestrationStatus
 
+from kernel.traces import trace_of
 from orchestrators.names import WAKE, WORKFLOW_RUN, approval_event, instance_id
+
+logger = logging.getLogger(__name__)
 
 
 class Liveness(StrEnum):
@@ -50,6 +55,16 @@ class Orchestrations(Protocol):
         """Delete the histories of all orchestrations that began before a time and have ended; returns how
         many. Those for chunks and pages are not known by name."""
         ...
+
+
+def told(run_id: UUID, call: Callable[[], object]) -> bool:
+    """Whether durable execution could be told. The database says what should be: a sweep tells it later."""
+    try:
+        call()
+    except Exception as exc:  # noqa: BLE001 - whatever its client raises, what is committed stays so
+        logger.warning("durable execution: %s", trace_of(exc), extra={"run_id": str(run_id)})
+        return False
+    return True
 
 
 class DurableClient(Protocol):

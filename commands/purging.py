@@ -5,12 +5,13 @@ import logging
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from commands.deployment import Deployment
-from commands.orchestrations import Orchestrations
+from commands.orchestrations import Orchestrations, told
 from commands.recovery import SWEEPER
 from kernel.traces import trace_of
 from store import audit, runs
@@ -70,7 +71,7 @@ def purge_histories(deployment: Deployment, orchestrations: Orchestrations, wind
     now = deployment.clock()
     with deployment.database.reading() as connection:
         old = runs.unpurged(connection, now - deployment.recovery.history_kept, window)
-    purged = [run_id for run_id, execution in old if _purged(orchestrations, run_id, execution)]
+    purged = [run_id for run_id, last in old if told(run_id, partial(_purge, orchestrations, run_id, last))]
     with deployment.database.transaction(SWEEPER) as connection:
         runs.note_purged(connection, purged, now)
         _note(connection, "run.history_purged", purged, now)
@@ -88,14 +89,9 @@ def purge_older(deployment: Deployment, orchestrations: Orchestrations) -> int:
         return 0
 
 
-def _purged(orchestrations: Orchestrations, run_id: UUID, last: int) -> bool:
-    try:
-        for execution in range(last + 1):
-            orchestrations.purge(run_id, execution)
-    except Exception as exc:  # noqa: BLE001 - tried again by the next sweep
-        logger.warning("history not purged: %s", trace_of(exc), extra={"run_id": str(run_id)})
-        return False
-    return True
+def _purge(orchestrations: Orchestrations, run_id: UUID, last: int) -> None:
+    for execution in range(last + 1):
+        orchestrations.purge(run_id, execution)
 
 
 def _note(connection: Connection, action: str, run_ids: list[UUID], now: datetime) -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from commands.deployment import Deployment
 from commands.operating import Asked, operate
-from commands.orchestrations import Liveness, Orchestrations
+from commands.orchestrations import Liveness, Orchestrations, told
 from kernel.errors import Lost
 from kernel.people import SYSTEM
 from kernel.traces import trace_of
@@ -71,7 +71,7 @@ def start_pending_runs(deployment: Deployment, orchestrations: Orchestrations, l
     now = deployment.clock()
     with deployment.database.reading() as connection:
         waiting = runs.pending_since(connection, now - PENDING_GRACE, now - NESTED_GRACE, limit)
-    started = [run_id for run_id in waiting if _tried(run_id, lambda: orchestrations.start(run_id))]  # noqa: B023
+    started = [run_id for run_id in waiting if told(run_id, lambda: orchestrations.start(run_id))]  # noqa: B023
     _note(deployment, "run.started_by_sweep", started)
     return len(started)
 
@@ -85,7 +85,7 @@ def wake_sleeping_runs(deployment: Deployment, orchestrations: Orchestrations, l
         if run.state is RunState.SUSPENDED:  # past its deadline: the execution ends it
             with deployment.database.transaction(SWEEPER) as connection:
                 executions.rouse(connection, run.id, now)
-    woken = [run.id for run in late if _tried(run.id, lambda: orchestrations.wake(run.id, run.execution))]  # noqa: B023
+    woken = [run.id for run in late if told(run.id, lambda: orchestrations.wake(run.id, run.execution))]  # noqa: B023
     _note(deployment, "run.woken_by_sweep", woken)
     return len(woken)
 
@@ -98,7 +98,7 @@ def wake_waiting_parents(deployment: Deployment, orchestrations: Orchestrations,
     if waiting:
         with deployment.database.transaction(SWEEPER) as connection:
             nested_waits.make_due(connection, [run_id for run_id, _ in waiting], now)
-    woken = [run_id for run_id, last in waiting if _tried(run_id, partial(orchestrations.wake, run_id, last))]
+    woken = [run_id for run_id, last in waiting if told(run_id, partial(orchestrations.wake, run_id, last))]
     _note(deployment, "run.woken_by_sweep", woken)
     return len(woken)
 
@@ -108,7 +108,7 @@ def cancel_abandoned_runs(deployment: Deployment, orchestrations: Orchestrations
     with deployment.database.reading() as connection:
         left = nested_waits.abandoned(connection, deployment.clock(), limit)
     asked = [Asked(Action.CANCEL, run_id, "The run above it has ended.", SYSTEM) for run_id in left]
-    return sum(_tried(one.run_id, partial(operate, deployment, one, orchestrations)) for one in asked)
+    return sum(told(one.run_id, partial(operate, deployment, one, orchestrations)) for one in asked)
 
 
 def recover_lost_runs(
@@ -164,8 +164,8 @@ def _recover(deployment: Deployment, orchestrations: Orchestrations, run: OpenRu
             )  # fmt: skip
     if taken:
         if found is Liveness.ALIVE:
-            _tried(run.id, lambda: orchestrations.stop(run.id, run.execution))
-        _tried(run.id, lambda: orchestrations.start(run.id, run.execution + 1, run.segment))
+            told(run.id, lambda: orchestrations.stop(run.id, run.execution))
+        told(run.id, lambda: orchestrations.start(run.id, run.execution + 1, run.segment))
     return int(taken)
 
 
@@ -181,7 +181,7 @@ def _give_up(deployment: Deployment, orchestrations: Orchestrations, run: OpenRu
             connection, run.id, run.execution, RunState.FAILED, SWEEPER, now, failure=failure, details=found
         )
     if ended and found is Liveness.ALIVE:
-        _tried(run.id, lambda: orchestrations.stop(run.id, run.execution))
+        told(run.id, lambda: orchestrations.stop(run.id, run.execution))
     return int(ended)
 
 
@@ -192,15 +192,6 @@ def _note(deployment: Deployment, action: str, run_ids: Iterable[UUID]) -> None:
                 connection, stream=audit.run_stream(run_id), actor=SWEEPER, action=action,
                 subject=str(run_id), details={}, now=deployment.clock(),
             )  # fmt: skip
-
-
-def _tried(run_id: UUID, call: Callable[[], object]) -> bool:
-    try:
-        call()
-    except Exception as exc:  # noqa: BLE001 - the row says what should be; the next sweep tries again
-        logger.warning("durable execution: %s", trace_of(exc), extra={"run_id": str(run_id)})
-        return False
-    return True
 
 
 def _guarded[T](call: Callable[[], T]) -> T | None:

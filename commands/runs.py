@@ -1,17 +1,15 @@
 """Start runs."""
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from commands.deployment import Deployment
-from commands.orchestrations import Orchestrations
+from commands.orchestrations import Orchestrations, told
 from commands.permissions import permit
 from kernel.ids import new_id
 from kernel.people import Person
-from kernel.traces import trace_of
 from store import audit, runs
 from store.idempotency import IdempotentRequest, earlier_result, remember
 from store.runs import RunRow
@@ -19,8 +17,6 @@ from store.workflows import active_version
 from workflows.inputs import check_inputs
 from workflows.model import Workflow
 from workflows.version import canonical_json
-
-logger = logging.getLogger(__name__)
 
 
 def start_run(
@@ -67,12 +63,5 @@ def start_run(
         if idempotency_key:
             remember(connection, request, {"run_id": str(run_id)}, now)
         row = runs.get_run(connection, run_id)
-    _schedule(orchestrations, run_id)
+    told(run_id, lambda: orchestrations.start(run_id))
     return row, True
-
-
-def _schedule(orchestrations: Orchestrations, run_id: UUID) -> None:
-    try:
-        orchestrations.start(run_id)
-    except Exception as exc:  # noqa: BLE001 - the run is committed; the sweep starts it later
-        logger.warning("run not started yet: %s", trace_of(exc), extra={"run_id": str(run_id)})

@@ -119,5 +119,5 @@ def _check_alive(connection: Any, record: Any, _proxy: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         connection.rollback()
-    except Exception as exc:
+    except Exception as exc:  # whatever it fails with, the pool opens another
         raise DisconnectionError from exc

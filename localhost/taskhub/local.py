@@ -91,7 +91,7 @@ class LocalConsumer:
         answer: Any = None
         try:
             answer = await self._handlers[work.kind](work, request)
-        except Exception:
+        except Exception:  # whatever the dispatcher raises, the hub goes on
             logger.exception("The dispatcher broke down on %s '%s'; it is tried again.", work.kind, work.name)
         finally:
             with contextlib.suppress(RuntimeError):  # the hub was closed without waiting for this

@@ -14,17 +14,20 @@ CONNECTOR = "books"
 ENVIRONMENT = "sandbox"
 COLUMNS: Mapping[str, str] = {"project": "text", "work_date": "date", "amount": "decimal(12,2)"}
 
-_DEFINITION = """
-workflow: {workflow}
-inputs: {{file: {{type: text}}}}
+LINES = """
+inputs: {file: {type: text}}
 steps:
   - key: lines
     fetch:
       connector: worklog
       operation: records
       with:
-        path: "${{{{ inputs.file }}}}"
-        columns: {{project: text, work_date: date, amount: "decimal(12,2)"}}
+        path: "${{ inputs.file }}"
+        columns: {project: text, work_date: date, amount: "decimal(12,2)"}
+"""
+"""How the workflows of this suite begin, but for their names: with the records of a load."""
+
+_POST = """\
     measures: {{amount: sum(amount)}}
   - key: costs
     transform: {{sql: "SELECT project, work_date, amount FROM lines ORDER BY project"}}
@@ -61,8 +64,8 @@ class Kind(StrEnum):
 
     def definition(self, attempts: int = 5, factor: int = 2) -> str:
         """The workflow's definition."""
-        names = {"workflow": self.workflow, "operation": self.operation}
-        return _DEFINITION.format(**names, attempts=attempts, factor=factor)
+        post = _POST.format(operation=self.operation, attempts=attempts, factor=factor)
+        return f"workflow: {self.workflow}{LINES}{post}"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from localhost.services import daemon, databases
 from localhost.services.stack import Stack
 from store.migrate import upgrade
 from tests.faults.deployment import Deployment, Places
-from tests.faults.load import Kind, Load, new_load
+from tests.faults.load import LINES, Kind, Load, new_load
 from tests.faults.tally import Tally, tally
 from tests.support.erp_server.client import ErpServer
 from tests.support.erp_server.faults import Fault, FaultKind
@@ -30,17 +30,9 @@ KINDS = tuple(Kind)
 SIZE, BATCH, LATENCY = 80, 5, 0.05
 TIMEOUT = 1
 
-TWICE = """
-workflow: post-twice
-inputs: {file: {type: text}}
-steps:
-  - key: lines
-    fetch:
-      connector: worklog
-      operation: records
-      with:
-        path: "${{ inputs.file }}"
-        columns: {project: text, work_date: date, amount: "decimal(12,2)"}
+TWICE = (
+    f"workflow: post-twice{LINES}"
+    + """\
     retry: {attempts: 20, first: 1s, factor: 2, max: 4s, jitter: 0}
   - key: costs
     transform: {sql: "SELECT project, work_date, amount FROM lines ORDER BY project"}
@@ -51,6 +43,7 @@ steps:
   - key: post_again
     push: {connector: books, operation: sink_batch, records: again, key: [project]}
 """
+)
 
 
 @dataclass

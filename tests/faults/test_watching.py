@@ -8,24 +8,16 @@ import httpx2
 import pytest
 
 from tests.faults.deployment import Deployment
-from tests.faults.load import Kind, new_load
+from tests.faults.load import LINES, Kind, new_load
 from tests.support.erp_server.faults import Fault, FaultKind
 from tests.support.eventually import eventually
 from workflows.states import RunState
 
 CHUNKS = 150
 SLOW = Fault(FaultKind.SLOW, method="POST", probability=1.0, seconds=0.05)
-LINE_BY_LINE = """
-workflow: line-by-line
-inputs: {file: {type: text}}
-steps:
-  - key: lines
-    fetch:
-      connector: worklog
-      operation: records
-      with:
-        path: "${{ inputs.file }}"
-        columns: {project: text, work_date: date, amount: "decimal(12,2)"}
+LINE_BY_LINE = (
+    f"workflow: line-by-line{LINES}"
+    + """\
   - key: each
     dispatch:
       over: lines
@@ -36,6 +28,7 @@ steps:
           push: {connector: books, operation: keyed_batch, records: chunk, key: [project]}
           retry: {attempts: 5, first: 1s, factor: 2, max: 4s}
 """
+)
 ABOVE = """
 workflow: above
 inputs: {file: {type: text}}

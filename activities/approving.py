@@ -250,7 +250,7 @@ def _open(connection: Connection, work: Work, request: Request, now: datetime) -
         "excluded": _excluded(connection, work.run),
         "digest": request.digest,
         "facts": dict(request.facts),
-        "summary": _summary(work, request),
+        "summary": _summary(connection, work, request),
         "changes": request.changes,
         "replaces": request.replaces.id if request.replaces else None,
         "requested_at": now,
@@ -276,7 +276,7 @@ def _excluded(connection: Connection, run: RunRow) -> list[str]:
     return list(dict.fromkeys((run.requested_by, root.requested_by)))
 
 
-def _summary(work: Work, request: Request) -> dict[str, Any]:
+def _summary(connection: Connection, work: Work, request: Request) -> dict[str, Any]:
     writes = [write.summary() for write in request.writes]
     amounts = [write["measures"]["amount"] for write in writes if "amount" in write["measures"]]
     return {
@@ -287,12 +287,12 @@ def _summary(work: Work, request: Request) -> dict[str, Any]:
         "requested_by": work.run.requested_by,
         "writes": writes,
         "amount": amounts[0] if len(amounts) == 1 else None,
-        "rejected": _rejected(work),
+        "rejected": _rejected(connection, work),
         "chunk": dict(work.chunk.shown) if work.chunk is not None else None,
     }
 
 
-def _rejected(work: Work) -> int:
-    with work.services.database.reading() as connection:
-        tasks: Iterable[Any] = runs.get_tasks(connection, work.run.id)
+def _rejected(connection: Connection, work: Work) -> int:
+    """In the transaction that writes the counts down: others do not see them yet."""
+    tasks: Iterable[Any] = runs.get_tasks(connection, work.run.id)
     return sum(int((task.counts or {}).get("rejected", 0)) for task in tasks)

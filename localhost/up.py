@@ -40,6 +40,10 @@ def _serve(session: Session, port: int, console: Console) -> None:
     finally:
         api.close()
     session.print_addresses(console)
+    console.print(
+        "people    -H 'X-Sluice-Person: ada' says who asks; examples/people.json has the others",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
     console.print("Ctrl-C stops it.")
     while True:
         signal.pause()

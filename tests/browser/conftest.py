@@ -1,0 +1,53 @@
+"""One deployment and one browser for all tests of pages."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from localhost.services.node import Node, find_node
+from localhost.services.stack import Endpoints
+from localhost.services.toolbox import installed, run_installer
+from tests.browser.deployed import ROOT, Deployed, deployed
+
+_NPM = Path(__file__).parent / "npm"
+PICTURES = ROOT / ".sluice" / "artifacts"
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+# Nothing but the pages: no look-ups of its own, and no sandbox where the system forbids one to root.
+_OPTIONS = (
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-quic",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def site(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The application, served."""
+    with deployed(stack, tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, or one like it."""
+    program = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"There is no browser here: install one of {', '.join(_PROGRAMS)}.")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=list(_OPTIONS))
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which finds what keeps people from using a page."""
+    node = find_node(ROOT, print)
+    lock = _NPM / "package-lock.json"
+    folder = installed(ROOT, "axe-core", lock, print, partial(_install, node))
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

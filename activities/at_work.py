@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from activities.definitions import Definitions
 from activities.restoring import restored
 from kernel.errors import NotFound
 from store import runs
 from store.database import Database
+from store.definitions import Definitions
 from store.runs import RunRow
 from workflows.context import StepOutput
 from workflows.model import Dispatch, Step, Workflow

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from activities.contract import Next, Outcome, SegmentInput
-from activities.definitions import Definition
 from activities.finishing import fail_run
 from activities.services import ENGINE, Services
 from activities.waiting import still_waiting, waiting_outcome, waits_for_people
@@ -17,6 +16,7 @@ from kernel.durations import parse_duration
 from kernel.errors import Poison
 from kernel.verbs import Verb
 from store import executions, runs
+from store.definitions import Definition
 from store.operating import lock_run
 from store.runs import RunRow, TaskRow, task_begun
 from workflows.model import Workflow
@@ -43,7 +43,7 @@ def begin(services: Services, given: SegmentInput) -> Begun | Outcome:
     too often without getting anything done has killed its worker each time: the run fails as poison.
     """
     run_id, now = UUID(given.run_id), services.clock()
-    with services.database.transaction(ENGINE) as connection:
+    with services.database.transaction(ENGINE, swift=True) as connection:
         run = runs.get_run(connection, run_id)
         instead = instead_of(run, given, now)
         if waits_for_people(run) and run.execution == given.execution:

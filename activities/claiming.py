@@ -93,7 +93,7 @@ class Claiming:
         new = sorted(self.records.keys() - begun)
         for page in itertools.batched(new, PAGE, strict=False):
             self.work.check_time()
-            with self.work.services.database.transaction(ENGINE) as connection:
+            with self.work.services.database.transaction(ENGINE, swift=True) as connection:
                 check_going(connection, self.work)
                 claimed = self.claim_page(connection, page)
                 left = [key for key in page if key not in claimed]
@@ -107,6 +107,11 @@ class Claiming:
         """Claim these in the caller's transaction; returns which are ours now."""
         intents = [self._intent(key) for key in keys]
         return postings.claim_intended(connection, self.claim, intents, self.work.services.clock())
+
+    def claim_blindly(self, connection: Connection, keys: Iterable[str]) -> None:
+        """Claim these in the caller's transaction, which locks them and sees what has become of them."""
+        intents = [self._intent(key) for key in keys]
+        postings.intend(connection, self.claim, intents, self.work.services.clock())
 
     def _intent(self, key: str) -> Intent:
         identity = {name: self.records[key][name] for name in self.push.key}

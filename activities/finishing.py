@@ -91,7 +91,7 @@ def failure_of(step_key: str | None, error: SluiceError) -> dict[str, Any]:
 
 def _end(services: Services, run: RunRow, segment: int, settle: _Settle) -> Outcome:
     """End the run as `settle` says, in one transaction with what it finds."""
-    with services.database.transaction(ENGINE) as connection:
+    with services.database.transaction(ENGINE, swift=True) as connection:
         state, values = settle(connection)
         had_context = runs.context_key(connection, run.id) is not None
         if not end_run(connection, run.id, run.execution, state, ENGINE, services.clock(), **values):

@@ -93,7 +93,7 @@ class Batch:
         self, keys: Sequence[str], fates: Fates, absent: Mapping[str, PostingRow], opening: Opening | None
     ) -> _Round:
         """Settle what needs no sending, and mark SENT what may be sent. One transaction."""
-        with self.work.services.database.transaction(ENGINE) as connection:
+        with self.work.services.database.transaction(ENGINE, swift=True) as connection:
             check_going(connection, self.work)
             if opening is not None:
                 opening(connection)
@@ -110,7 +110,8 @@ class Batch:
             sendable = sorted([*current.ours, *current.takeable], key=lambda row: row.idempotency_key)
             current.keys = [row.idempotency_key for row in sendable]
             before = (PostingState.INTENDED, *_UNKNOWN)
-            postings.move_postings(connection, before, PostingState.SENT, self._outcomes(current.keys), now)
+            if sendable:
+                postings.move(connection, before, PostingState.SENT, self._outcomes(current.keys), now)
         never_sent = (PostingState.INTENDED, PostingState.REJECTED)
         current.fresh = [row.idempotency_key for row in sendable if row.state in never_sent]
         return current
@@ -165,7 +166,7 @@ class Batch:
         ]
         if present:
             now = self.work.services.clock()
-            with self.work.services.database.transaction(ENGINE) as connection:
+            with self.work.services.database.transaction(ENGINE, swift=True) as connection:
                 postings.lock_postings(connection, [outcome.key for outcome in present])
                 postings.move_postings(connection, _UNKNOWN, PostingState.CONFIRMED, present, now)
         return {row.idempotency_key: row for row in rows if row.idempotency_key not in found}
@@ -199,11 +200,9 @@ class Batch:
         """Nothing of these was ever written: whoever comes next may send other values. What an earlier
         call sent stays SENT, because nobody knows what came of that."""
         now = self.work.services.clock()
-        with self.work.services.database.transaction(ENGINE) as connection:
-            postings.lock_postings(connection, keys)
-            postings.move_postings(
-                connection, [PostingState.SENT], PostingState.INTENDED, self._outcomes(keys), now
-            )
+        with self.work.services.database.transaction(ENGINE, swift=True) as connection:
+            postings.await_postings(connection, keys)
+            postings.move(connection, [PostingState.SENT], PostingState.INTENDED, self._outcomes(keys), now)
 
     def _outcomes(self, keys: Sequence[str], reason: str | None = None) -> list[Outcome]:
         return [Outcome(key, self.claim.token, None, reason) for key in keys]
@@ -220,8 +219,8 @@ class Batch:
         silent = self._outcomes([key for key in keys if key not in done], NO_RESULT)
         silent += self._outcomes([key for key in keys if key in doubted], REFUSED_LATER)
         now = self.work.services.clock()
-        with self.work.services.database.transaction(ENGINE) as connection:
-            postings.lock_postings(connection, keys)
+        with self.work.services.database.transaction(ENGINE, swift=True) as connection:
+            postings.await_postings(connection, keys)
             confirmed = postings.move_postings(connection, _UNKNOWN, PostingState.CONFIRMED, good, now)
             refused = postings.move_postings(connection, _UNKNOWN, PostingState.REJECTED, bad, now)
             held = postings.move_postings(connection, [PostingState.SENT], PostingState.IN_DOUBT, silent, now)

@@ -7,13 +7,13 @@ from activities.asked import Asked
 from activities.at_work import RunsAtWork
 from activities.companions import Companions
 from activities.contract import ChunksOutcome
-from activities.definitions import Definitions
 from activities.notifying.postbox import Postbox
 from kernel.clock import Clock
 from kernel.people import SYSTEM, Directory, EmptyDirectory
 from store.blobs import Blobs
 from store.contexts import ContextStore
 from store.database import Database
+from store.definitions import Definitions
 from store.envelope import Envelope
 from store.gates import Gates
 from workflows.sql import SqlEngine

@@ -16,6 +16,7 @@ from kernel.people import Directory, EmptyDirectory
 from store.blobs import Blobs
 from store.connectors import ConnectorRow, list_connectors
 from store.database import Database
+from store.definitions import Definitions
 from store.envelope import Envelope
 from store.object_types import object_types
 from store.workflows import Version, numbered_version, workflow_keys
@@ -59,6 +60,7 @@ class Deployment:
     metrics: Metrics
     recovery: RecoveryPolicy = RecoveryPolicy()
     audience: Audience = field(default_factory=Audience)
+    definitions: Definitions = field(default_factory=Definitions)
     directory: Directory = field(default_factory=EmptyDirectory)
     deliver: Deliver = dict
 

@@ -13,9 +13,8 @@ from kernel.people import Person
 from store import audit, runs
 from store.idempotency import IdempotentRequest, earlier_result, remember
 from store.runs import RunRow
-from store.workflows import active_version
+from store.workflows import active_id
 from workflows.inputs import check_inputs
-from workflows.model import Workflow
 from workflows.version import canonical_json
 
 
@@ -38,30 +37,29 @@ def start_run(
     request = IdempotentRequest(
         person.id, "start_run", idempotency_key or "", hashlib.sha256(asked.encode()).hexdigest()
     )
-    with deployment.database.transaction(person.id) as connection:
+    with deployment.database.transaction(person.id, swift=True) as connection:
         earlier = earlier_result(connection, request) if idempotency_key else None
         if earlier is not None:
             row = runs.get_run(connection, UUID(earlier["run_id"]))
             return row, False
-        version = active_version(connection, key)
-        workflow = Workflow.model_validate(version.definition)
+        version_id, number = active_id(connection, key)
+        workflow = deployment.definitions.of(connection, version_id).workflow
         run = {
             "id": run_id,
             "workflow": key,
-            "version_id": version.id,
+            "version_id": version_id,
             "environment": deployment.environment,
             "inputs": check_inputs(workflow, inputs),
             "requested_by": person.id,
             "reason": reason,
             "created_at": now,
         }
-        runs.insert_run(connection, run, [(step.key, step.kind) for step in workflow.steps])
+        row = runs.insert_run(connection, run, [(step.key, step.kind) for step in workflow.steps])
         audit.record(
             connection, stream=audit.run_stream(run_id), actor=person.id, action="run.started",
-            subject=str(run_id), details={"workflow": key, "version": version.number}, now=now,
+            subject=str(run_id), details={"workflow": key, "version": number}, now=now,
         )  # fmt: skip
         if idempotency_key:
             remember(connection, request, {"run_id": str(run_id)}, now)
-        row = runs.get_run(connection, run_id)
     told(run_id, lambda: orchestrations.start(run_id))
     return row, True

@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg
-from psycopg import pq
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kernel.errors import InternalError, Unavailable
+from kernel.errors import Unavailable
 from kernel.secrets import Secret
 from store import audit
-from store.driver import execute
+from store.driver import commit, end_trip, execute, together
 
 AUTOMATIC = "sluice"
 """The actor of automatic changes: what sessions start with, so that it need not be said each time."""
@@ -36,17 +35,23 @@ class Database:
         self._frozen = self._reader.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
-    def transaction(self, actor: str) -> Iterator[Connection]:
-        """One transaction in the name of `actor`, which the transition recorder writes down.
+    def transaction(self, actor: str, *, swift: bool = False) -> Iterator[Connection]:
+        """One transaction in the name of `actor`, which the transition recorder writes down. In a `swift` one
+        statements travel together as long as nobody asks for their answers; see `store.driver`.
 
         Raises `Unavailable` when the server cannot be reached, goes away or gives up (a deadlock, for
         example), and when all connections stay taken: whatever the caller does may be done again.
         """
-        with self._mapped(), self._engine.begin() as connection:
+        with (
+            self._mapped(),
+            self._engine.begin() as connection,
+            together(connection) if swift else nullcontext(),
+        ):
             if actor != AUTOMATIC:
                 execute(connection, _ACT, {"actor": actor})
             with audit.recording(connection):
                 yield connection
+            commit(connection)
 
     @contextmanager
     def reading(self, *, frozen: bool = False) -> Iterator[Connection]:
@@ -97,14 +102,12 @@ def _engine(
     )
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_alive)
-    event.listen(engine, "before_cursor_execute", _refuse_in_one_trip)
+    event.listen(engine, "before_cursor_execute", _end_trip)
     return engine
 
 
-def _refuse_in_one_trip(_connection: Any, cursor: Any, statement: str, *_others: Any) -> None:
-    """A Core statement would believe that it has no rows."""
-    if cursor.connection.pgconn.pipeline_status != pq.PipelineStatus.OFF:
-        raise InternalError(f"Within `one_trip` only statements of `execute` can be run, not {statement!r}.")
+def _end_trip(connection: Connection, *_others: Any) -> None:
+    end_trip(connection)
 
 
 def _note_use(_connection: Any, record: Any) -> None:

@@ -6,7 +6,7 @@ all other queries stay Core expressions.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
 import psycopg
@@ -16,13 +16,15 @@ from sqlalchemy import Connection
 
 from kernel.errors import InternalError
 
+_TRIP = "sluice.trip"
+
 type Cursor = psycopg.Cursor[dict[str, Any]]
 
 
 def execute(connection: Connection, statement: str, values: Mapping[str, Any] | None = None) -> Cursor:
-    """Run a statement in the connection's transaction. Rows are dicts by column name."""
-    driver = cast(psycopg.Connection[Any], connection.connection.driver_connection)
-    return driver.cursor(row_factory=dict_row).execute(statement.encode(), values)
+    """Run a statement in the connection's transaction. Rows are dicts by column name. What must know whether
+    something changed returns a row of it: a `rowcount` is not known within `together`."""
+    return _driver(connection).cursor(row_factory=dict_row).execute(statement.encode(), values)
 
 
 def only(cursor: Cursor) -> dict[str, Any]:
@@ -34,15 +36,40 @@ def only(cursor: Cursor) -> dict[str, Any]:
 
 
 @contextmanager
-def one_trip(connection: Connection) -> Iterator[None]:
+def together(connection: Connection) -> Iterator[None]:
     """Statements of `execute` do not wait for each other: they travel together, up to the next one whose rows
     are read. What is wrong with one of them is raised there, or at the end of the block.
 
-    Only for `execute`: a Core statement would not find its rows, and is refused.
+    A Core statement ends that: it needs its answer at once.
     """
-    driver = cast(psycopg.Connection[Any], connection.connection.driver_connection)
-    with driver.pipeline():
+    if _TRIP in connection.info:
         yield
+        return
+    info = connection.info  # of the driver's connection: the transaction may lose that one meanwhile
+    with ExitStack() as trip:
+        trip.enter_context(_driver(connection).pipeline())
+        info[_TRIP] = trip
+        try:
+            yield
+        finally:
+            info.pop(_TRIP, None)
+
+
+def end_trip(connection: Connection) -> None:
+    """Wait for what is under way; what follows goes statement by statement."""
+    trip = connection.info.pop(_TRIP, None)
+    if trip is not None:
+        trip.close()
+
+
+def commit(connection: Connection) -> None:
+    """Commit, in the same trip with what is under way."""
+    if _TRIP in connection.info:
+        _driver(connection).commit()
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    return cast(psycopg.Connection[Any], connection.connection.driver_connection)
 
 
 def as_json(value: Any) -> Jsonb | None:

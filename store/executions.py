@@ -34,7 +34,7 @@ _ADVANCE = (
     " CASE segment WHEN %(segment)s THEN context_execution ELSE execution END,"
     " held_step = CASE segment WHEN %(segment)s THEN held_step END,"
     " segment = %(segment)s, starts = 0, recoveries = 0, heartbeat_at = %(now)s"
-    " WHERE id = %(id)s AND execution = %(execution)s AND state = 'RUNNING'"
+    " WHERE id = %(id)s AND execution = %(execution)s AND state = 'RUNNING' RETURNING id"
 )
 
 
@@ -45,7 +45,7 @@ def advance(connection: Connection, run_id: UUID, execution: int, segment: int, 
     does the step at which it waited for people.
     """
     given = {"id": run_id, "execution": execution, "segment": segment, "now": now}
-    return execute(connection, _ADVANCE, given).rowcount == 1
+    return execute(connection, _ADVANCE, given).fetchone() is not None
 
 
 def hold(connection: Connection, run_id: UUID, execution: int, step_key: str, now: datetime) -> bool:

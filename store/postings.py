@@ -91,7 +91,12 @@ def claim_intended(
 ) -> set[Key]:
     """Make these INTENDED and ours; returns which are. The others were sent, are confirmed, or were refused
     with the same values in this very step."""
-    claimed = execute(
+    return _keys(intend(connection, claim, intents, now))
+
+
+def intend(connection: Connection, claim: Claim, intents: Sequence[Intent], now: datetime) -> Cursor:
+    """The same, without waiting for which are."""
+    return execute(
         connection,
         _CLAIM,
         {
@@ -109,7 +114,6 @@ def claim_intended(
             "now": now,
         },
     )
-    return _keys(claimed)
 
 
 def _keys(moved: Cursor) -> set[Key]:
@@ -154,7 +158,12 @@ _LOCK = _OF_KEYS + " ORDER BY idempotency_key FOR UPDATE"
 def lock_postings(connection: Connection, keys: Sequence[Key]) -> dict[Key, PostingRow]:
     """The rows of these keys, locked. Always in the order of keys: two executions that work on the same
     records would otherwise wait for each other."""
-    return _rows(execute(connection, _LOCK, {"keys": list(keys)}))
+    return _rows(await_postings(connection, keys))
+
+
+def await_postings(connection: Connection, keys: Sequence[Key]) -> Cursor:
+    """Lock the rows of these keys, without a look at them."""
+    return execute(connection, _LOCK, {"keys": list(keys)})
 
 
 def begin_no_later(connection: Connection, keys: Sequence[Key], now: datetime) -> None:
@@ -231,9 +240,15 @@ def move_postings(
     outcomes: Sequence[Outcome], now: datetime,
 ) -> set[Key]:  # fmt: skip
     """Compare-and-set claimed postings from `before` into `state`; returns the keys that moved."""
-    if not outcomes:
-        return set()
-    moved = execute(
+    return _keys(move(connection, before, state, outcomes, now)) if outcomes else set()
+
+
+def move(
+    connection: Connection, before: Sequence[PostingState], state: PostingState,
+    outcomes: Sequence[Outcome], now: datetime,
+) -> Cursor:  # fmt: skip
+    """The same, without waiting for which have moved."""
+    return execute(
         connection,
         _MOVE,
         {
@@ -246,7 +261,6 @@ def move_postings(
             "reasons": [outcome.reason for outcome in outcomes],
         },
     )
-    return _keys(moved)
 
 
 _CONFIRMED = (
@@ -265,14 +279,14 @@ _DOUBT = (
     "WITH left_behind AS MATERIALIZED (SELECT id FROM sluice.posting"
     " WHERE run_id = %(run_id)s AND state = 'SENT' ORDER BY idempotency_key FOR UPDATE)"
     " UPDATE sluice.posting SET state = 'IN_DOUBT', reason = %(reason)s, updated_at = %(now)s"
-    " WHERE id IN (SELECT id FROM left_behind) AND state = 'SENT'"
+    " WHERE id IN (SELECT id FROM left_behind) AND state = 'SENT' RETURNING id"
 )
 
 
 def doubt_sent(connection: Connection, run_id: UUID, reason: str, now: datetime) -> int:
     """SENT becomes IN_DOUBT for all that a run leaves behind; returns how many. An answer that comes after
     all is still taken from the execution that sent them."""
-    return execute(connection, _DOUBT, {"run_id": run_id, "reason": reason, "now": now}).rowcount
+    return len(execute(connection, _DOUBT, {"run_id": run_id, "reason": reason, "now": now}).fetchall())
 
 
 def release_rejected(connection: Connection, run_id: UUID, step_keys: Sequence[str], now: datetime) -> int:

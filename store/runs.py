@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, select, tuple_
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
-from store.driver import adapted, as_json, assignments, execute, one_trip, only
+from store.driver import adapted, as_json, assignments, execute, only, together
 from store.tables import task_run, workflow_run, workflow_version
 from workflows.states import TERMINAL_RUN_STATES, RunState, TaskState, predecessors
 
@@ -126,7 +126,7 @@ def insert_run(connection: Connection, run: Mapping[str, Any], steps: Iterable[t
         f" VALUES ('PENDING', {', '.join(f'%({name})s' for name in values)}) RETURNING {_RUN_COLUMNS}"
     )
     tasks = {"run_id": run["id"], "ids": [new_id() for _ in keys], "keys": list(keys), "verbs": list(verbs)}
-    with one_trip(connection):
+    with together(connection):
         inserted = execute(connection, insert, values)
         execute(connection, _INSERT_TASKS, tasks)
         return _run(only(inserted))
@@ -165,10 +165,10 @@ def move_run(
         f"UPDATE sluice.workflow_run SET {assignments(changed)}"  # noqa: S608 - our columns
         " WHERE id = %(_id)s AND state = ANY(%(_before)s)"
         " AND execution = coalesce(%(_execution)s::int, execution)"
-        " AND (%(_requested)s::text IS NULL OR requested = %(_requested)s)"
+        " AND (%(_requested)s::text IS NULL OR requested = %(_requested)s) RETURNING id"
     )
     guard = {"_id": run_id, "_before": _before(state), "_execution": execution, "_requested": requested_was}
-    return execute(connection, statement, {**adapted(changed), **guard}).rowcount == 1
+    return execute(connection, statement, {**adapted(changed), **guard}).fetchone() is not None
 
 
 def _before(state: RunState | TaskState) -> list[str]:
@@ -247,7 +247,6 @@ def task_of(row: Mapping[str, Any]) -> TaskRow:
 
 
 def _own(run_id: UUID, step_key: str) -> ColumnElement[bool]:
-    """The run's own task of a step."""
     own = (task_run.c.run_id == run_id) & task_run.c.chunk_id.is_(None)
     return own & (task_run.c.step_key == step_key)
 
@@ -332,10 +331,8 @@ def finish_tasks(
     """Move every task that may go to `state` there, those of chunks too; or the run's own of `keys`."""
     given = {"run_id": run_id, "state": state.value, "before": _before(state), "now": now,
              "failure": as_json(failure)}  # fmt: skip
-    if keys is None:
-        execute(connection, _FINISH_TASKS, given)
-    else:
-        execute(connection, _FINISH_TASKS + _ONLY_THESE, {**given, "keys": list(keys)})
+    chosen = _FINISH_TASKS if keys is None else _FINISH_TASKS + _ONLY_THESE
+    execute(connection, chosen, given if keys is None else {**given, "keys": list(keys)})
 
 
 def suspend_tasks(connection: Connection, run_id: UUID) -> None:

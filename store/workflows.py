@@ -1,7 +1,7 @@
 """Workflows and their immutable versions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kernel.errors import NotFound
 from kernel.ids import new_id
+from store.driver import execute, only
 from store.tables import workflow, workflow_version
 
 
@@ -83,8 +84,27 @@ def active_version(connection: Connection, key: str) -> Version:
     """The version that new runs use; `NotFound` when there is no such workflow."""
     found = numbered_version(connection, key)
     if found is None:
-        raise NotFound(f"There is no workflow {key!r}; publish it first.")
+        raise _unpublished(key)
     return found
+
+
+_ACTIVE = (
+    "SELECT version.id, version.number FROM sluice.workflow JOIN sluice.workflow_version version"
+    " ON version.workflow = workflow.key AND version.number = workflow.active_version"
+    " WHERE workflow.key = %(key)s"
+)
+
+
+def active_id(connection: Connection, key: str) -> tuple[UUID, int]:
+    """Id and number of the version that new runs use; raises as `active_version` does."""
+    row = execute(connection, _ACTIVE, {"key": key}).fetchone()
+    if row is None:
+        raise _unpublished(key)
+    return row["id"], row["number"]
+
+
+def _unpublished(key: str) -> NotFound:
+    return NotFound(f"There is no workflow {key!r}; publish it first.")
 
 
 def numbered_version(connection: Connection, key: str, number: int | None = None) -> Version | None:
@@ -108,11 +128,13 @@ def lock_references(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('workflow references'))"))
 
 
+_COLUMNS = ", ".join(part.name for part in fields(Version))
+_BY_ID = f"SELECT {_COLUMNS} FROM sluice.workflow_version WHERE id = %(id)s"  # noqa: S608 - our columns
+
+
 def version_by_id(connection: Connection, version_id: UUID) -> Version:
     """The version of that id."""
-    return _version(
-        connection.execute(select(workflow_version).where(workflow_version.c.id == version_id)).one()
-    )
+    return Version(**only(execute(connection, _BY_ID, {"id": version_id})))
 
 
 def list_workflows(connection: Connection, after: str, limit: int) -> list[WorkflowRow]:

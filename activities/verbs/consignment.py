@@ -100,11 +100,11 @@ class Consignment:
         begun = [shipment for shipment in self.shipments if self._take_up(shipment)]
         at_once = not begun and len(self._records) <= self.operation.batch_size
         if not at_once:
-            with self._work.services.database.transaction(ENGINE) as connection:
+            with self._work.services.database.transaction(ENGINE, swift=True) as connection:
                 check_going(connection, self._work)
                 self._work.notes.write(connection)
             self._settle(self._claiming.claim_all(self._known()))
-            with self._work.services.database.transaction(ENGINE) as connection:
+            with self._work.services.database.transaction(ENGINE, swift=True) as connection:
                 check_going(connection, self._work)
                 self._note_batches(connection)
         elif not self._records:
@@ -148,7 +148,7 @@ class Consignment:
     def _open(self, connection: Connection) -> None:
         """Claim everything in the transaction that marks it SENT: there is only one batch."""
         self._work.notes.write(connection)
-        self._claiming.claim_page(connection, sorted(self._records))
+        self._claiming.claim_blindly(connection, sorted(self._records))
         self._note_batches(connection)
 
     def _note_batches(self, connection: Connection) -> None:
@@ -167,7 +167,7 @@ class Consignment:
     def _note_progress(self, *, alive: bool) -> None:
         if self._work.chunk is not None:
             return
-        with self._work.services.database.transaction(ENGINE) as connection:
+        with self._work.services.database.transaction(ENGINE, swift=True) as connection:
             if alive:  # first the run, then its task, as everywhere: two executions would block each other
                 note_life(connection, self._work.run.id, self._work.services.clock())
             run, counts = self._work.run, self.shipments[0].counts()

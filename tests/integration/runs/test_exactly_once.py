@@ -34,10 +34,10 @@ class MortalDatabase(Database):
         self._after = after
 
     @contextmanager
-    def transaction(self, actor: str) -> Iterator[Connection]:
+    def transaction(self, actor: str, *, swift: bool = False) -> Iterator[Connection]:
         """A transaction that may be the last."""
         self._left -= 1
-        with self._inner.transaction(actor) as connection:
+        with self._inner.transaction(actor, swift=swift) as connection:
             yield connection
             if self._left < 0 and not self._after:
                 raise Killed

@@ -201,12 +201,12 @@ class DyingDatabase:
     def __init__(self, inner: Any, survive: int) -> None:
         self._inner, self._left = inner, survive
 
-    def transaction(self, actor: str) -> Any:
+    def transaction(self, actor: str, *, swift: bool = False) -> Any:
         """A transaction, or death."""
         self._left -= 1
         if self._left < 0:
             raise Killed
-        return self._inner.transaction(actor)
+        return self._inner.transaction(actor, swift=swift)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

@@ -56,6 +56,7 @@ def read_occasion(connection: Connection, about: Notification) -> Occasion:
     row = get_approval(connection, about.approval_id)
     decisions = decisions_on(connection, about.approval_id)
     author = commenter(connection, about.approval_id, about.level + 1) if about.kind == "comment" else None
-    named = {decided.actor for decided in decisions} | {*row.excluded, author or ""}
+    requester = str(row.summary.get("requested_by") or "")
+    named = {decided.actor for decided in decisions} | {requester, author or ""}
     people = known_people(connection, named)
     return Occasion(about.kind, about.audience, row, decisions, people, author)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from activities.notifying.occasion import Occasion
 from adapters.comms.letter import Letter, Lines, subject_line
 from kernel.links import Links
+from store.addressees import is_person
 from store.notifications import Notification
 from workflows.states import ApprovalState
 
@@ -94,12 +95,17 @@ def _words(occasion: Occasion) -> dict[str, str]:
     state, sentence = _STATES[row.state]
     return {
         "what": str(summary.get("name") or summary.get("workflow") or "a workflow"),
-        "who": str(summary.get("requested_by") or "A workflow"),
+        "who": _requester(occasion) or "A workflow",
         "groups": _listed(occasion.audience.get("groups", ())) or "you",
         "author": occasion.name(occasion.author) if occasion.author else "Someone",
         "state": state,
         "sentence": sentence,
     }
+
+
+def _requester(occasion: Occasion) -> str:
+    requester = str(occasion.approval.summary.get("requested_by") or "")
+    return occasion.name(requester) if is_person(requester) else requester
 
 
 def _ending(occasion: Occasion, zone: ZoneInfo) -> str:
@@ -116,8 +122,8 @@ def _details(occasion: Occasion, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     for write in _mappings(summary.get("writes")):
         yield f"Writes to {write.get('connector') or 'a system'}", _write(write)
     yield "Exceptions", _exceptions(summary.get("rejected"))
-    if requested_by := summary.get("requested_by"):
-        yield "Requested by", str(requested_by)
+    if requester := _requester(occasion):
+        yield "Requested by", requester
     yield "Workflow", _workflow(summary)
     yield from (_asked(occasion, zone) if occasion.asks else _decided(occasion))
 

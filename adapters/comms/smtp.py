@@ -26,6 +26,8 @@ from kernel.secrets import CredentialProvider
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SECONDS = 30.0
+# Folded, a subject may begin on its second line, and some programs then show it with a space before it.
+_UNFOLDED = SMTP_POLICY.clone(max_line_length=250)
 _ENHANCED = re.compile(rb"\A\d\.\d{1,3}\.\d{1,3}\b")
 
 
@@ -64,7 +66,7 @@ class SmtpMail:
             self._content(session, message)
 
     def _message(self, mail: Mail) -> EmailMessage:
-        message = EmailMessage(policy=SMTP_POLICY)
+        message = EmailMessage(policy=_UNFOLDED if mail.subject.isascii() else SMTP_POLICY)
         message["From"] = Address(self._sender.name, addr_spec=self._sender.address)
         message["To"] = Address(addr_spec=mail.to)
         message["Subject"] = mail.subject

@@ -1,9 +1,8 @@
 """What the connector settings say about each operation."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, Field, Tag, model_validator
 
 from adapters.contract import Idempotency
 from adapters.datasource.rest.names import (
@@ -18,6 +17,7 @@ from adapters.datasource.rest.names import (
 )
 from adapters.datasource.rest.places import Place
 from adapters.datasource.rest.wire import DecimalForm
+from adapters.operation_kinds import BY_KIND
 
 MAX_BATCH = 5_000
 
@@ -226,21 +226,9 @@ class PushSpec(Spec):
 type OperationSpec = FetchSpec | LookupSpec | PushSpec
 
 
-def _kind(spec: Any) -> str | None:
-    kinds = ("fetch", "lookup", "push")
-    if isinstance(spec, BaseModel):
-        return next(kind for kind in kinds if kind in type(spec).model_fields)
-    found = [kind for kind in kinds if isinstance(spec, Mapping) and kind in spec]
-    return found[0] if len(found) == 1 else None
-
-
 type AnyOperation = Annotated[
     Annotated[FetchSpec, Tag("fetch")]
     | Annotated[LookupSpec, Tag("lookup")]
     | Annotated[PushSpec, Tag("push")],
-    Discriminator(
-        _kind,
-        custom_error_type="operation_kind",
-        custom_error_message="An operation has exactly one of fetch, lookup and push",
-    ),
+    BY_KIND,
 ]

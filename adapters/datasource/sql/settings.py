@@ -4,10 +4,11 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag
 
+from adapters.operation_kinds import BY_KIND
 from kernel.records import Column
 
 _MODEL = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -120,22 +121,11 @@ type ReadSpec = FetchSpec | LookupSpec
 type OperationSpec = FetchSpec | LookupSpec | PushSpec
 
 
-def _kind(spec: Any) -> str | None:
-    if isinstance(spec, BaseModel):
-        return next(iter(type(spec).model_fields))
-    found = [kind for kind in ("fetch", "lookup", "push") if isinstance(spec, Mapping) and kind in spec]
-    return found[0] if len(found) == 1 else None
-
-
 type AnyOperation = Annotated[
     Annotated[FetchSpec, Tag("fetch")]
     | Annotated[LookupSpec, Tag("lookup")]
     | Annotated[PushSpec, Tag("push")],
-    Discriminator(
-        _kind,
-        custom_error_type="operation_kind",
-        custom_error_message="An operation has exactly one of fetch, lookup and push",
-    ),
+    BY_KIND,
 ]
 
 

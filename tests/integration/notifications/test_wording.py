@@ -9,7 +9,7 @@ import pytest
 
 from activities.notifying.postbox import Postbox
 from adapters.comms.letter import Letter
-from tests.support.outbox import CARLA, CONTROLLERS, Outbox
+from tests.support.outbox import CARLA, CONTROLLERS, SUMMARY, Outbox
 from workflows.states import ApprovalState
 
 
@@ -106,6 +106,13 @@ def test_odd_summaries_are_told_as_they_are(outbox: Outbox, summary: dict[str, A
     for value in summary.values():
         if isinstance(value, str) and value != "x":
             assert value in f"{letter.headline} {letter.subject} {letter.details}"
+
+
+def test_who_asks_is_called_by_name(outbox: Outbox) -> None:
+    summary = {**SUMMARY, "requested_by": "local:walter"}
+    assert "walter asks for your approval" in said(outbox, summary=summary).intro
+    outbox.execute("INSERT INTO sluice.person VALUES ('local:walter', 'Walter W', '', now(), now())")
+    assert "Walter W asks for your approval" in said(outbox, summary=summary).intro
 
 
 def test_times_are_in_the_zone_of_the_deployment_and_production_is_not_named(outbox: Outbox) -> None:

@@ -89,6 +89,12 @@ def test_a_mail_arrives_in_the_inbox_with_all_its_parts(stack: Endpoints) -> Non
     assert (mail["text"].count(LINK), mail["html"].count(LINK)) == (1, 1)
 
 
+@pytest.mark.parametrize("length", [60, 69, 70, 71, 78, 80, 180])
+def test_no_subject_begins_with_a_space(server: Server, length: int) -> None:
+    channel(server.port).send(replace(LETTER, subject=("Approval needed, " * 11)[:length]), TO)
+    assert b"Subject: Approval needed, " in server.contents[0]
+
+
 def test_the_inbox_shows_mail_that_can_do_nothing(stack: Endpoints) -> None:
     to = f"{uuid4().hex}@example.com"
     channel(stack.smtp_port).send(replace(LETTER, subject="<b>bold</b>"), to)

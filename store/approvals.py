@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, Text, cast, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from kernel.errors import NotFound
 from store.approval_tables import approval
@@ -140,7 +141,7 @@ def list_approvals(connection: Connection, wanted: ApprovalFilter, limit: int) -
     if wanted.run_id is not None:
         query = query.where(_row.run_id == wanted.run_id)
     if wanted.approvers is not None:
-        query = query.where(_row.approvers.has_any(list(wanted.approvers)))
+        query = query.where(_row.approvers.has_any(cast(list(wanted.approvers), ARRAY(Text))))
     if wanted.not_by is not None:
         query = query.where(~_row.excluded.contains([wanted.not_by]))
     if wanted.before:

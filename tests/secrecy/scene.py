@@ -114,6 +114,7 @@ class Scene:
             self._runs_with_a_difficult_erp()
             self._operators()
             self._people_with_dead_letters()
+            self._people_who_are_asked()
             self._careless_adapters()
             self._refused_requests()
             self._look_at_everything()
@@ -225,6 +226,45 @@ class Scene:
             self._ended(again["id"])
         self._fine("POST", f"dead-letters/{self._open_letter('post')}/discard", json={"reason": "why"})
 
+    def _people_who_are_asked(self) -> None:
+        """One batch is approved, one rejected and asked about again with other records, which waits."""
+        approved = self._asked([("Q1", *FINE[1:])])
+        self._decide(approved, "approve")
+        self.runs["asked and approved"] = self._ended(approved)
+        rejected = self._asked([("Q2", *FINE[1:]), ("Q3", *OTHER[1:])])
+        self._decide(rejected, "reject")
+        self._ended(rejected)
+        name = self.call("GET", f"runs/{rejected}")["inputs"]["file"]
+        rows = [("Q2", *FINE[1:]), ("Q4", *OTHER[1:])]
+        lines = "\n".join([",".join(COLUMNS), *(",".join(row) for row in rows), ""])
+        self.world.services.blobs.write("files", name, lines.encode(), overwrite=True)
+        self._fine("POST", f"runs/{rejected}/retry", json={"reason": "why"})
+        eventually(lambda: self._state(rejected) == "SUSPENDED", what="it asks again")
+        self.runs["asked again"] = self.call("GET", f"runs/{rejected}")
+        for approval in self._fine("GET", "approvals?limit=200")["items"]:
+            self._fine("POST", f"approvals/{approval['id']}/comments", json={"text": "Which week?"})
+            self.page(f"approvals/{approval['id']}")
+            if approval["state"] == "REQUESTED":  # the records of others are gone with their run's key
+                self.page(f"approvals/{approval['id']}/lines.csv?step=post")
+        self.page("approvals")
+
+    def _asked(self, rows: Sequence[Sequence[str]]) -> str:
+        run_id = self.start("asked", rows)
+        eventually(lambda: self._state(run_id) == "SUSPENDED", within=20, what="people are asked")
+        return run_id
+
+    def _decide(self, run_id: str, decision: str) -> None:
+        approval = self._fine("GET", f"approvals?run={run_id}&state=requested")["items"][0]
+        body, headers = {"decision": decision, "reason": "why"}, {"X-Sluice-Person": "carla"}
+        path = f"/api/approvals/{approval['id']}/decisions"
+        assert self.host.client.post(path, json=body, headers=headers).status_code == 200
+
+    def page(self, path: str) -> None:
+        """A page as somebody sees it who was not asked."""
+        answer = self.host.client.get(f"/{path}")
+        assert answer.status_code == 200, (path, answer.status_code)
+        self.answers.append(Place(f"answer: page {path}", f"{answer.headers} {answer.text}".encode()))
+
     def _open_letter(self, step: str) -> str:
         """The newest dead letter of a step that waits for someone."""
         letters = self._fine("GET", f"dead-letters?state=OPEN&step={step}")["items"]
@@ -270,6 +310,7 @@ class Scene:
             "runs/": listed,
             "postings/": self._ids("postings"),
             "dead-letters/": self._ids("dead-letters"),
+            "approvals/": self._ids("approvals"),
             "chunks/": [
                 row["id"] for run in listed for row in self.call("GET", f"runs/{run}/chunks")["items"]
             ],

@@ -37,6 +37,8 @@ def test_the_scene_reached_every_place(evidence: Evidence) -> None:
         "database: sluice.posting.shown", "database: sluice.dead_letter.reason",
         "database: sluice.dead_letter.record", "database: sluice.dead_letter.payload",
         "database: sluice.dead_letter.retry_payload", "database: sluice.audit_event.details",
+        "database: sluice.approval.because", "database: sluice.approval.facts",
+        "database: sluice.approval.summary", "database: sluice.approval.changes",
         "host folder: host.log",
     )  # fmt: skip
     assert set(wanted) <= names

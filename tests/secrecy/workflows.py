@@ -67,6 +67,7 @@ _CHANGES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "bad-cast": (("born, salary, worker ||", "born, CAST(worker AS INTEGER) AS salary, worker ||"),),
         "bad-gate": (("lines.records > 0", "lines.records / (lines.records - lines.records) > 0"),),
         "denied": (("n > 100", "who.startsWith('Zeb') || salary > 100"),),
+        "asked": (('deny: "n > 100",', 'approve: "n > 0", by: [finance-controllers],'),),
         "doubtful": (("operation: keyed,", "operation: sink,"),),
         "unkeyed": (("key: [project, national]", "key: [worker]"),),
         "wrong-files": (("connector: worklog", "connector: wrong-files"),),

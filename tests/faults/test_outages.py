@@ -23,7 +23,7 @@ from tests.faults.tally import Tally, tally
 from tests.support.erp_server.client import ErpServer
 from tests.support.erp_server.faults import Fault, FaultKind
 from tests.support.eventually import eventually
-from tests.support.services import PROJECT
+from tests.support.services import PROJECT, place_for_data
 from workflows.states import RunState
 
 KINDS = tuple(Kind)
@@ -79,7 +79,7 @@ class Frail:
 @pytest.fixture(scope="module")
 def frail() -> Iterator[Frail]:
     """Services of this module alone."""
-    folder = Path(tempfile.mkdtemp(prefix="sluice-faults-"))
+    folder = Path(tempfile.mkdtemp(prefix="sluice-faults-", dir=place_for_data()))
     # PostgreSQL may run as another account, which has to pass through this folder.
     folder.chmod(0o755)
     stack = Stack(PROJECT, folder)

@@ -1,5 +1,6 @@
 """Real PostgreSQL and Azurite for tests, in a folder that goes away with the test session."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -78,7 +79,7 @@ def install_services(progress: Callable[[str], None]) -> None:
 
 def place_for_data() -> Path:
     """Memory, if there is enough: a database is 500 files, and disks are slow to make and remove those."""
-    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_WANTED:
+    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_WANTED:
         return _MEMORY
     return Path(tempfile.gettempdir())
 

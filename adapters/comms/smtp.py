@@ -25,7 +25,8 @@ from kernel.errors import (
 from kernel.secrets import CredentialProvider
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_SECONDS = 30.0
+_SECONDS = 15.0
+"""For each answer: all of them together are less than a claim of the outbox lasts."""
 # Folded, a subject may begin on its second line, and some programs then show it with a space before it.
 _UNFOLDED = SMTP_POLICY.clone(max_line_length=250)
 _ENHANCED = re.compile(rb"\A\d\.\d{1,3}\.\d{1,3}\b")

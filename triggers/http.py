@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 MAX_JSON_BYTES = 1_000_000
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_KEY = 200
+_REFUSED = (401, 403)
+"""Statuses that someone who looks for attacks wants to see in the log."""
 CHALLENGE = 'Bearer realm="sluice"'
 _LIMIT = re.compile(r"[0-9]{1,4}")
 
@@ -187,10 +189,10 @@ def answer(endpoint: Endpoint, request: Request) -> func.HttpResponse:
         return _render(endpoint.handler(request), trace)
     except SluiceError as exc:
         status = status_of(exc)
-        if status >= 500:
-            logger.warning(
-                "request failed", extra={"endpoint": endpoint.name, "code": exc.code, "trace": trace}
-            )
+        if status >= 500 or status in _REFUSED:
+            level = logging.WARNING if status >= 500 else logging.INFO
+            fields = {"endpoint": endpoint.name, "code": exc.code, "trace": trace}
+            logger.log(level, "request failed", extra=fields)
         return problem(exc, status, trace)
     except Exception as exc:  # noqa: BLE001 - the HTTP boundary: details go to the log, not out
         fields = {"endpoint": endpoint.name, "trace": trace}

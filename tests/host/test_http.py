@@ -33,6 +33,12 @@ def test_repeated_headers_and_query_values_are_joined(http_host: HostProcess) ->
     assert seen["params"] == {"tag": "a,b", "empty": "", "umlaut": "ü"}
 
 
+def test_where_a_request_comes_from_stands_behind_what_it_says(http_host: HostProcess) -> None:
+    assert _echo(http_host, "GET", "/")["headers"]["x-forwarded-for"] == "127.0.0.1"
+    seen = _echo(http_host, "GET", "/", headers={"X-Forwarded-For": "10.0.0.1"})
+    assert seen["headers"]["x-forwarded-for"] == "10.0.0.1,127.0.0.1"
+
+
 def test_binary_body(http_host: HostProcess) -> None:
     assert _echo(http_host, "POST", "/", content=bytes(range(256)))["body"] == bytes(range(256)).hex()
 

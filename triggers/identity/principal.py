@@ -22,6 +22,8 @@ _SCHEMA = "http://schemas.microsoft.com/identity/claims/"
 _WS = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
 _OBJECT_ID = ("oid", _SCHEMA + "objectidentifier")
 _TENANT = ("tid", _SCHEMA + "tenantid")
+_SUBJECT = ("sub", _WS + "nameidentifier")
+_SCOPE = ("scp", _SCHEMA + "scope")
 _EMAIL = ("email", _WS + "emailaddress", "preferred_username", "upn", _WS + "upn")
 
 
@@ -83,5 +85,11 @@ def _claims(principal: Principal) -> Claims:
     return Claims(
         object_id, tenant, principal.first(["name", principal.name_typ]), principal.first(_EMAIL),
         principal.all([principal.role_typ, "roles"]), principal.all(["groups"]), overage,
-        machine="app" in principal.all(["idtyp"]),
+        machine=_is_machine(principal, object_id),
     )  # fmt: skip
+
+
+def _is_machine(principal: Principal, object_id: str) -> bool:
+    """As for tokens: applications have no scope, and themselves as subject."""
+    own = not principal.first(_SCOPE) and principal.first(_SUBJECT) == object_id
+    return own or "app" in principal.all(["idtyp"])

@@ -71,6 +71,22 @@ def test_claims_are_found_under_all_their_names(claims: Any, role: str) -> None:
     assert person.groups == {"operator", "month-end", "finance"}
 
 
+@pytest.mark.parametrize(
+    ("claims", "machine"),
+    [
+        ([("idtyp", "app")], True),
+        ([("sub", OID)], True),
+        ([("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier", OID)], True),
+        ([("sub", OID), ("scp", "use")], False),
+        ([("sub", "pairwise")], False),
+    ],
+)
+def test_an_application_is_a_machine(claims: list[tuple[str, str]], machine: bool) -> None:
+    person = people()(sent(principal(SHORT, *claims)))
+    assert person is not None
+    assert person.machine is machine
+
+
 @pytest.mark.parametrize("claim", [("_claim_names", '{"groups":"src1"}'), ("hasgroups", "true")])
 def test_too_many_groups_are_asked_for(claim: tuple[str, str]) -> None:
     person = people()(sent(principal(SHORT, claim)))

@@ -184,6 +184,17 @@ def test_too_many_groups_are_asked_for(tenant: Tenant, sign: dict[str, Any]) -> 
     assert foreigner.groups == {"viewer"}  # our directory knows nothing of them
 
 
+def test_groups_that_cannot_be_found_out_are_no_groups_but_a_refusal(tenant: Tenant) -> None:
+    def away(_user: str) -> frozenset[str]:
+        raise Unavailable("Microsoft Graph is not reachable.")
+
+    people = EntraPeople(TENANT, frozenset({TENANT}), {"finance": GROUP}, {}, away)
+    tokens = Tokens(IssuerKeys(tenant.server.url), frozenset({AUDIENCE}), people)
+    with pytest.raises(Unavailable):
+        tokens(bearing(signed(tenant.claims(hasgroups=True))))
+    assert tokens(bearing(signed(tenant.claims()))) is not None
+
+
 def test_no_token_is_none(tenant: Tenant) -> None:
     assert tenant.tokens(request()) is None
     assert tenant.tokens(request(Authorization="Basic YTpi")) is None

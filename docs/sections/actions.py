@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from docs.sections.tables import code
 from docs.sections.tables import table as table_of
-from workflows.actions import EFFECTS, Action, Effect, Situation
+from workflows.actions import APPROVAL, EFFECTS, Action, Effect, Situation
 from workflows.states import RunState
 
 _SAID: Mapping[Effect, str] = MappingProxyType(
@@ -16,6 +16,7 @@ _SAID: Mapping[Effect, str] = MappingProxyType(
         Effect.ROUSE: "goes on",
         Effect.ROUSE_AND_ASK: "goes on to end",
         Effect.WITHDRAW: "the request is withdrawn",
+        Effect.KEEP: "waits until resumed, whatever is decided",
         Effect.BEGIN_AGAIN: "next execution",
         Effect.COPY: "new run",
     }
@@ -32,6 +33,8 @@ def table() -> str:
 
 def _named(situation: Situation) -> str:
     state, requested = situation
+    if requested == APPROVAL:
+        return f"{code(state)}, waits for approval"
     return code(state) + (f", asked to {requested}" if requested else "")
 
 

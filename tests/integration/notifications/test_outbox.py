@@ -208,6 +208,24 @@ def test_senders_that_die_every_time_do_not_go_on_for_ever(outbox: Outbox) -> No
     assert outbox.rows(approval_id)[1].failure["code"] == "internal"
 
 
+def test_who_lost_a_claim_changes_nothing_under_the_hands_of_who_has_it(outbox: Outbox) -> None:
+    outbox.people.groups[CONTROLLERS] = (CARLA,)
+    approval_id = outbox.asked()
+    outbox.deliver(1)
+    slow = claim(outbox)
+    outbox.clock.on(seconds=LEASE.total_seconds() + 1)
+    quick = claim(outbox)
+    assert slow is not None
+    assert quick is not None
+    now = outbox.clock.now
+    with outbox.services.database.transaction("test") as connection:
+        assert not notifications.postpone(connection, slow, now, {})
+        assert not notifications.give_up(connection, slow, {})
+        assert not notifications.mark_sent(connection, slow, now)
+        assert notifications.mark_sent(connection, quick, now)
+    assert outbox.states(approval_id) == ["EXPANDED", "SENT"]
+
+
 def test_two_senders_at_once_send_everything_once(outbox: Outbox) -> None:
     ids = [outbox.asked() for _ in range(10)]
     fates = together(4, outbox.deliver)

@@ -57,7 +57,7 @@ def insert_decision(connection: Connection, values: Mapping[str, Any]) -> bool:
     """Add a decision; False when the person has decided before."""
     adding = insert(approval_decision).values(id=new_id(), **values)
     once = adding.on_conflict_do_nothing(constraint="approval_decision_actor_key")
-    return connection.execute(once).rowcount == 1
+    return connection.execute(once.returning(approval_decision.c.id)).first() is not None
 
 
 def decisions_of(connection: Connection, approval_id: UUID) -> list[DecisionRow]:
@@ -87,7 +87,7 @@ def note_viewing(
     """Somebody has seen a request, by a link or without; False when that is known."""
     values = {"approval_id": approval_id, "actor": actor, "link": link or NO_LINK, "viewed_at": now}
     adding = insert(approval_viewing).values(values).on_conflict_do_nothing()
-    return connection.execute(adding).rowcount == 1
+    return connection.execute(adding.returning(approval_viewing.c.actor)).first() is not None
 
 
 def count_announced(connection: Connection, approval_id: UUID, kind: str) -> int:

@@ -1,14 +1,13 @@
 """One deployment and one browser for all tests of pages."""
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from shutil import copytree
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from localhost.services.node import Node, find_node
 from localhost.services.stack import Endpoints
@@ -51,3 +50,14 @@ def axe() -> str:
     lock = _NPM / "package-lock.json"
     folder = installed(ROOT, "axe-core", lock, print, partial(_install, node))
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def _install(node: Node, draft: Path) -> None:
+    copytree(_NPM, draft)
+    run_installer(
+        [*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+        folder=draft,
+        environment=node.environment(),
+        failed="axe-core could not be installed from npm",
+        remedy="Check the network and npm's registry setting, then try again.",
+    )

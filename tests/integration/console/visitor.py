@@ -18,6 +18,7 @@ from kernel.errors import Unauthenticated
 from kernel.links import Links
 from kernel.people import Person
 from kernel.secrets import Secret
+from store.people import note_seen
 from tests.support.world import Unstarted, World
 from triggers.addresses import client_address
 from triggers.identity.origins import refuse_foreign_origin
@@ -59,7 +60,8 @@ class Reply:
     @property
     def words(self) -> str:
         """What a person reads, without line breaks."""
-        return " ".join(_Words(self.text).found.split())
+        words = " ".join(_Words(self.text).found.split())
+        return words.replace(" ,", ",").replace(" .", ".")
 
 
 @dataclass
@@ -123,6 +125,9 @@ def site(world: World, who: Callable[[], Person | None], *, platform: bool = Tru
 def visitor(world: World, person: Person | None) -> Visitor:
     """Somebody who has signed in, or has not."""
     made = Visitor(site(world, lambda: made.person), person)
+    if person is not None:
+        with world.deployment.database.transaction("test") as connection:
+            note_seen(connection, person, world.deployment.clock())
     return made
 
 

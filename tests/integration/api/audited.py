@@ -10,10 +10,12 @@ from typing import Any
 
 import psycopg
 
+from kernel.people import Person
 from store.runs import RunRow
 from tests.integration.api.test_api import call, example
 from tests.integration.api.unsettled import in_doubt, set_aside
-from tests.support.world import World
+from tests.support.approvals import CARLA, DIRECTORS, asked, suspended
+from tests.support.world import ADA, World
 from workflows.states import RunState
 
 CANARY = "c4n4ry"
@@ -77,6 +79,24 @@ def _revoked(world: World) -> Mapping[str, Any]:
     return {"id": made["key"]["id"], "body": {"reason": "because"}}
 
 
+def _asked(person: Person = ADA, **body: Any) -> Sample:
+    """Something that somebody says to a request for approval."""
+
+    def sample(world: World) -> Mapping[str, Any]:
+        [approval] = asked(world, suspended(world))
+        return {"id": str(approval.id), "body": body, "person": person}
+
+    return sample
+
+
+def _given_up(world: World) -> Mapping[str, Any]:
+    [approval] = asked(world, suspended(world))
+    with psycopg.connect(world.owner_url) as owner:
+        owner.execute("UPDATE sluice.notification SET state = 'FAILED' WHERE approval_id = %s", [approval.id])
+    [(number,)] = world.sql("SELECT id FROM sluice.notification WHERE approval_id = %s", [approval.id])
+    return {"id": str(number)}
+
+
 SAMPLES: Mapping[str, Sample] = MappingProxyType(
     {
         "workflows_publish": _given(data=example().replace(b"2500.00", b"2600.00")),
@@ -86,6 +106,10 @@ SAMPLES: Mapping[str, Sample] = MappingProxyType(
         ),
         "object_types_save": _given(name="new", body={"schema": {"const": CANARY}}),
         "files_upload": _given(name="new.csv", data=CANARY.encode()),
+        "approvals_decide": _asked(CARLA, decision="approve"),
+        "approvals_comment": _asked(text="Is that so?"),
+        "approvals_reassign": _asked(to=[DIRECTORS], reason="because"),
+        "notifications_send": _given_up,
         "api_keys_create": _wanted_key,
         "api_keys_revoke": _revoked,
         "runs_start": _started,

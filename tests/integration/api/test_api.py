@@ -12,6 +12,7 @@ import pytest
 from kernel import errors
 from kernel.errors import SluiceError, error_classes
 from kernel.ids import new_id
+from kernel.people import Person
 from kernel.secrets import Secret
 from localhost.services.ports import free_port
 from store.database import Database
@@ -49,6 +50,7 @@ def call(
     orchestrations: Unstarted | None = None,
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
+    person: Person = ADA,
     **route: str,
 ) -> Reply:
     """Call an endpoint by name."""
@@ -58,7 +60,7 @@ def call(
         method=endpoint.method, url=f"/api/{endpoint.path}", headers=dict(headers or {}),
         params=dict(query or {}), route_params=route, body=content,
     )  # fmt: skip
-    given = Request(request, world.deployment, lambda _http: ADA, orchestrations or Unstarted())
+    given = Request(request, world.deployment, lambda _http: person, orchestrations or Unstarted())
     return read(answer(endpoint, given))
 
 

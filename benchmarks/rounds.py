@@ -29,7 +29,7 @@ class CannotRun(Exception):
 
 def play(stack: Stack, contender: Contender, amounts: Amounts, python: Path, limit: float) -> Measured:
     """Measure one engine once. Raises `CannotRun`; `limit` is in seconds."""
-    with _place(stack, contender, python) as place:
+    with place_for(stack, contender, python) as place:
         given = {"place": place, "amounts": asdict(contender.amounts(amounts))}
         process = subprocess.Popen(
             [str(python), "-m", contender.module],
@@ -56,7 +56,7 @@ def _measured(given: dict[str, Any]) -> Measured:
 
 
 @contextmanager
-def _place(stack: Stack, contender: Contender, python: Path) -> Iterator[dict[str, Any]]:
+def place_for(stack: Stack, contender: Contender, python: Path) -> Iterator[dict[str, Any]]:
     """New databases and a new folder, all gone at the end."""
     name = f"bench_{contender.name.replace('-', '_')}_{uuid4().hex[:6]}"
     owners = {name: databases.OWNER, f"{name}_sink": databases.ERP, f"{name}_hub": databases.HUB}

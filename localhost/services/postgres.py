@@ -52,6 +52,11 @@ class PostgresServer:
         """The port it listens on; it stays the same while nobody else takes it."""
         return int(self._ports.recall("postgres", lambda: str(free_port())))
 
+    @property
+    def log(self) -> Path:
+        """What the server writes of itself."""
+        return self._log
+
     def password(self, role: str) -> str:
         """The password of one of our roles; made at the first use."""
         return self._passwords.recall(f"postgres_{role}", lambda: secrets.token_urlsafe(_PASSWORD_BYTES))

@@ -32,7 +32,7 @@ def test_every_option_and_name_on_the_page_exists() -> None:
         (["--only", "nobody"], "there is no 'nobody'; there are sluice, "),
         (["--rounds", "0"], "use a whole number above 0"),
         (["--work", "W4"], "use some of W1, W2, W3"),
-        (["nothing"], "There is no benchmark 'nothing'. There are: engines, http, taskhub."),
+        (["nothing"], "There is no benchmark 'nothing'. There are: costs, counts, engines, http, taskhub."),
     ],
 )
 def test_a_mistake_is_answered_with_what_there_is(arguments: list[str], said: str) -> None:

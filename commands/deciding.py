@@ -185,7 +185,7 @@ def comment(deployment: Deployment, approval_id: UUID, text: str, person: Person
     _check_length(text, "text")
     now = deployment.clock()
     with deployment.database.transaction(person.id) as connection:
-        row = approvals.get_approval(connection, approval_id)
+        row = approvals.lock_approval(connection, approval_id)
         decisions.insert_comment(connection, row.id, person.id, text, now)
         spoken = {one.actor for one in decisions.comments_of(connection, row.id)}
         people = [*row.audience["people"], *row.excluded, *sorted(spoken)]

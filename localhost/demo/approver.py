@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -27,6 +28,7 @@ class Approver:
         self._base_url, self._inbox_url = base_url, inbox_url
         self._api = api
         self._say = say
+        self.decided: list[dict[str, str]] = []
 
     def decide(self, run_id: str, *, deny: bool) -> None:
         """Decide all that the run asks. Raises `Unavailable` when no mail comes."""
@@ -47,12 +49,12 @@ class Approver:
         unchanged = self._api.standing(approval_id) == before
         word = "changed nothing" if unchanged else "CHANGED SOMETHING"
         self._say(f"Opening the link {_SCANNERS + 1} times, as mail scanners and people do, {word}.")
-        decision = (
-            {"decision": "reject", "reason": "Rejected by the demo"} if deny else {"decision": "approve"}
-        )
+        decision = {"decision": "reject", "reason": "Not this week"} if deny else {"decision": "approve"}
         self._send(page, decision)
         after = self._api.standing(approval_id)
         self._say(f"{NAME.title()} has decided on the page: {after['state']}")
+        known = {"id": approval_id, "run_id": after["run_id"], "state": after["state"]}
+        self.decided.append({**known, "links_changed_nothing": str(unchanged).lower()})
 
     def _scan(self, link: str) -> None:
         """What programs do that look at mails before people see them."""
@@ -64,8 +66,8 @@ class Approver:
             scanner.close()
 
     def _sign_in(self, page: Shown) -> Shown:
-        form = page.form_with("person", NAME)
-        return self._browser.send(page, form, person=NAME)
+        form = page.offer("person", NAME)  # there is none for somebody who has signed in before
+        return page if form is None else self._browser.send(page, form, person=NAME)
 
     def _send(self, page: Shown, decision: dict[str, str]) -> None:
         chosen = "decision", decision["decision"]
@@ -94,4 +96,5 @@ def _link(text: str, approval_id: str) -> str:
     found = next((match for match in _LINK.finditer(text) if match[1] == approval_id), None)
     if found is None:
         raise Unavailable("The mail has no link to the request.")
-    return found[0]
+    address = urlsplit(found[0])  # another host than the one that sent the mail may serve it now
+    return f"{address.path}?{address.query}"

@@ -31,11 +31,20 @@ class Shown:
     text: str
 
     def form_with(self, name: str, value: str) -> Form:
-        """The form that offers this choice, by button or field; `Unavailable` when there is none."""
-        for form in forms_of(self.text):
-            if (name, value) in form.choices or form.fields.get(name) == value:
-                return form
-        raise Unavailable(f"The page at {self.address.partition('?')[0]} offers no {name} {value!r}.")
+        """The form that offers this choice; `Unavailable` when there is none."""
+        form = self.offer(name, value)
+        if form is None:
+            raise Unavailable(f"The page at {self.address.partition('?')[0]} offers no {name} {value!r}.")
+        return form
+
+    def offer(self, name: str, value: str) -> Form | None:
+        """The form that offers this choice, by button or field, if there is one."""
+        found = (
+            form
+            for form in forms_of(self.text)
+            if (name, value) in form.choices or form.fields.get(name) == value
+        )
+        return next(found, None)
 
 
 class _Forms(HTMLParser):

@@ -11,6 +11,9 @@ from kernel.errors import Fault, SluiceError, Unavailable
 TIMEOUT_SECONDS = 60.0
 PERSON = "ada"
 """The test person whom the demo acts as."""
+REASON = "demo"
+"""Why the demo starts runs: by that it knows them again."""
+ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 
 class RequestRefused(SluiceError):
@@ -49,13 +52,19 @@ class Api:
 
     def start(self, workflow: str, inputs: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
         """Start a run."""
-        body = {"inputs": inputs, "reason": "demo"}
+        body = {"inputs": inputs, "reason": REASON}
         headers = {"Idempotency-Key": idempotency_key}
         return self._call("POST", f"workflows/{workflow}/runs", json=body, headers=headers)
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run with its tasks."""
         return self._call("GET", f"runs/{run_id}")
+
+    def left_open(self, workflow: str) -> list[str]:
+        """Runs of earlier demos that have not ended: somebody has killed those."""
+        found = self._call("GET", f"runs?workflow={workflow}&limit=200")["items"]
+        mine = [run for run in found if run["state"] not in ENDED and run["reason"] == REASON]
+        return [run["id"] for run in mine if run["state"] != "SUSPENDED" or run["waits_for"]]
 
     def waiting(self, run_id: str) -> list[dict[str, Any]]:
         """What the run asks people, oldest first."""

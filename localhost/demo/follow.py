@@ -7,10 +7,9 @@ from rich.console import Console
 from rich.live import Live
 
 from kernel.errors import Unavailable
-from localhost.demo.client import Api
+from localhost.demo.client import ENDED, Api
 from localhost.demo.report import task_table
 
-ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 POLL_SECONDS = 0.15
 STUCK_SECONDS = 600.0
 

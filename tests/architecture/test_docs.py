@@ -109,7 +109,9 @@ def test_every_system_type_is_documented() -> None:
 # Where the code stands among the arguments of what makes a fault.
 CODE_POSITION: Mapping[str, int] = {"Fault": 0, "fault": 1, "unreadable": 1}
 # Codes that are put together or handed on: told in words on the page, or found where they are written.
-NOT_LITERAL = {"code", "fault.code", "f'schema_{keyword.lower()}'", "e['type']", "item['type']", "standing.value"}
+NOT_LITERAL = {
+    "code", "fault.code", "f'schema_{keyword.lower()}'", "e['type']", "item['type']", "standing.value",
+}  # fmt: skip
 
 
 def literals(node: ast.expr) -> Iterator[str]:

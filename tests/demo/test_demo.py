@@ -112,6 +112,9 @@ def test_the_demo_posts_the_work_log_and_never_twice(demo: Demo) -> None:
         "10290.35", "5505.45", "4784.90",
     )  # fmt: skip
     assert {task["state"] for task in first["tasks"]} == {"SUCCEEDED"}
+    assert [(one["state"], one["links_changed_nothing"]) for one in first["approvals"]] == [
+        ("APPROVED", "true")
+    ]
     again = demo.run("--again")
     assert (again["status"], again["posted"], again["already_posted"]) == ("SUCCEEDED", 0, LINES)
     assert demo.ledger() == (LINES, LINES, Decimal(first["amount"]))
@@ -136,6 +139,11 @@ def test_killing_it_at_any_moment_and_running_again_doubles_nothing(
 
 @pytest.mark.usefixtures("services")
 def test_a_denied_batch_and_bad_files_say_why_and_post_nothing(demo: Demo, tmp_path: Path) -> None:
+    rejected = demo.run("--deny", code=RUN_FAILED)
+    assert (rejected["status"], rejected["failure"]["code"]) == ("FAILED", "approval_rejected")
+    assert rejected["failure"]["message"] == "Rejected: Not this week"
+    assert [one["state"] for one in rejected["approvals"]] == ["REJECTED"]
+    assert demo.ledger() == (0, 0, 0)
     denied = demo.run("--limit", "100.00", code=RUN_FAILED)
     assert (denied["status"], denied["failure"]["step"]) == ("FAILED", "limits")
     assert "above the limit of 100.00" in denied["failure"]["message"]

@@ -15,7 +15,8 @@ from localhost.services.toolbox import installed, run_installer
 from tests.browser.deployed import ROOT, Deployed, deployed
 
 _NPM = Path(__file__).parent / "npm"
-PICTURES = ROOT / ".sluice" / "artifacts"
+PICTURES = ROOT / ".sluice" / "artifacts" / "pages"
+DESK, PHONE = 1280, 360
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Nothing but the pages: no look-ups of its own, and no sandbox where the system forbids one to root.
 _OPTIONS = (

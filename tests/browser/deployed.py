@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from localhost.services.stack import Endpoints
 from tests.host.process import HostProcess
 from tests.support.eventually import eventually
 from tests.support.world import EXAMPLES, work_log
+from triggers.identity.local import PERSON_HEADER
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = "weekly-labour"
@@ -49,7 +50,7 @@ class Deployed:
         for path in sorted((EXAMPLES / "object_types").glob("*.json")):
             self._call("PUT", f"object-types/{path.stem}", json=json.loads(path.read_text()))
 
-    def ask(self, rows: list[tuple[str, ...]] | bytes, quorum: int = 1) -> str:
+    def ask(self, rows: Sequence[Sequence[str]] | bytes, quorum: int = 1) -> str:
         """The page of a request: a run of the example workflow that waits for people."""
         self._call("POST", "workflows", content=definition(quorum).encode())
         name = f"logs/{uuid4().hex}.csv"
@@ -59,10 +60,23 @@ class Deployed:
         [request] = eventually(lambda: self._waiting(run["id"]), within=60, what="the run asks people")
         return f"{self.url}/approvals/{request['id']}"
 
+    def request(self, page: str) -> dict[str, Any]:
+        """The request of a page."""
+        return self._call("GET", f"approvals/{_id(page)}")
+
     def run_of(self, page: str) -> dict[str, Any]:
         """The run behind a request."""
-        request = self._call("GET", f"approvals/{page.rpartition('/')[2]}")
-        return self._call("GET", f"runs/{request['run_id']}")
+        return self._call("GET", f"runs/{self.request(page)['run_id']}")
+
+    def decide(self, page: str, person: str, decision: str, reason: str = "") -> None:
+        """Somebody decides over the API."""
+        said = {"decision": decision, "reason": reason}
+        self._call("POST", f"approvals/{_id(page)}/decisions", json=said, headers={PERSON_HEADER: person})
+
+    def comment(self, page: str, person: str, text: str) -> None:
+        """Somebody asks or answers over the API."""
+        headers = {PERSON_HEADER: person}
+        self._call("POST", f"approvals/{_id(page)}/comments", json={"text": text}, headers=headers)
 
     def _waiting(self, run_id: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._call("GET", f"approvals?run={run_id}&state=requested")["items"]
@@ -73,6 +87,10 @@ class Deployed:
         assert response.is_success, response.text
         body: dict[str, Any] = response.json()
         return body
+
+
+def _id(page: str) -> str:
+    return page.rpartition("/")[2]
 
 
 def definition(quorum: int = 1) -> str:
@@ -89,7 +107,7 @@ def deployed(endpoints: Endpoints, folder: Path) -> Iterator[Deployed]:
     port = free_port()
     environment["SLUICE_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
     with HostProcess(ROOT, folder, options=["--port", str(port)], environment=environment) as host:
-        host.client.headers["X-Sluice-Person"] = "ada"
+        host.client.headers[PERSON_HEADER] = "ada"
         made = Deployed(f"http://127.0.0.1:{port}", endpoints, host.client)
         made.register()
         yield made

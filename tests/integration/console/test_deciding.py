@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from commands.deciding import WORDS, reassign
+from commands.deciding import reassign
 from console.visit import LINK
 from kernel.ids import new_id
 from kernel.people import Person, Role
@@ -26,7 +26,7 @@ from tests.support.approvals import (
 from tests.support.operators import act
 from tests.support.world import ADA, World
 from workflows.actions import Action
-from workflows.deciding import Standing
+from workflows.deciding import WORDS, Standing
 
 TWO = f"{{approve: total > 2, by: [{CONTROLLERS}], quorum: 2, because: 'Two have to look'}}"
 OPERATOR = Person("local:olive", "Olive", roles=frozenset({Role.OPERATOR}))
@@ -255,7 +255,7 @@ def test_whoever_is_asked_hands_it_on_and_cannot_decide_any_more(world: World) -
 
 def test_operators_hand_on_what_others_are_asked(world: World) -> None:
     address = page(world)
-    assert visitor(world, OPERATOR).open(address).form("/reassignment")
+    assert visitor(world, OPERATOR).open(address).form("/reassignment").method == "post"
     others = [form.action for form in visitor(world, FRED).open(address).forms]
     assert not [action for action in others if action.endswith("/reassignment")]
     row = address.rpartition("/")[2]

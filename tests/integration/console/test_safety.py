@@ -1,6 +1,7 @@
 """What keeps a page from being used against whoever looks at it."""
 
 from dataclasses import replace
+from datetime import datetime
 from itertools import product
 from urllib.parse import urlencode
 
@@ -146,7 +147,7 @@ def test_what_no_form_of_ours_sends_is_refused_in_words(
 
 
 def test_what_goes_wrong_inside_is_not_told(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:
-    def broken() -> None:
+    def broken() -> datetime:
         raise ZeroDivisionError("s3cret")
 
     carla = visitor(waiting.world, CARLA)

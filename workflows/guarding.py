@@ -11,6 +11,7 @@ from workflows.guards import guarded_by
 from workflows.model import STEP_VERBS, Approve, Step
 from workflows.references import expressions, record_references
 from workflows.scope import Scope
+from workflows.writing import writer
 
 
 def approve_faults(scope: Scope, rule: Approve, path: Pointer) -> Iterator[Fault]:
@@ -26,7 +27,7 @@ def approve_faults(scope: Scope, rule: Approve, path: Pointer) -> Iterator[Fault
 
 def guard_faults(scope: Scope, step: Step, path: Pointer) -> Iterator[Fault]:
     """Writes behind a step that asks people must send what was there when they were asked."""
-    writes = guarded_by(scope.steps, step.key)
+    writes = [one for one in guarded_by(scope.steps, step.key) if writer(one, scope.catalogue)]
     if not writes:
         said = f"Nothing is written after {step.key!r}: nobody would know what they approve."
         yield scope.fault(path, "guards_nothing", said, "Put the step before the write that needs approval.")

@@ -18,6 +18,7 @@ from workflows.references import DISPATCH_COUNTS, RESERVED_KEYS, bypassed_reads
 from workflows.scope import Scope
 from workflows.shape import Shape, read_shape
 from workflows.sql import SqlEngine
+from workflows.writing import writer
 
 type Placed = Sequence[tuple[Pointer, Step]]
 
@@ -129,16 +130,4 @@ def _order_warnings(placed: Placed, scope: Scope) -> Iterator[Fault]:
                 path, "write_before_govern", f"{written!r} writes before {step.key!r} decides.",
                 "Put the govern step first if it guards that write.", "warning",
             )  # fmt: skip
-        written = _write(step, scope.catalogue) or written
-
-
-def _write(step: Step, catalogue: Catalogue) -> str | None:
-    """The key of the step that writes when this one runs, if any; its own when another workflow does."""
-    if step.dispatch and step.dispatch.steps:
-        return next((inner.key for inner in step.dispatch.steps if inner.writes), None)
-    part = step.dispatch or step.run
-    if part is None or part.workflow is None:
-        return step.key if step.writes else None
-    version = catalogue.workflow(part.workflow)
-    writes = version is not None and any(one.writes for one in version.workflow.all_steps())
-    return step.key if writes else None
+        written = writer(step, scope.catalogue) or written

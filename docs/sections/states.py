@@ -4,13 +4,24 @@ from collections.abc import Mapping
 
 from docs.sections.tables import code
 from docs.sections.tables import table as table_of
-from workflows.states import DeadLetterState, PostingState, RunState, State, TaskState, successors
+from workflows.states import (
+    ApprovalState,
+    DeadLetterState,
+    NotificationState,
+    PostingState,
+    RunState,
+    State,
+    TaskState,
+    successors,
+)
 
-_ENTITIES: Mapping[str, type[RunState | TaskState | PostingState | DeadLetterState]] = {
+_ENTITIES: Mapping[str, type[State]] = {
     "run": RunState,
     "task": TaskState,
     "posting": PostingState,
     "dead_letter": DeadLetterState,
+    "approval": ApprovalState,
+    "notification": NotificationState,
 }
 
 

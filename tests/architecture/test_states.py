@@ -10,12 +10,16 @@ import pytest
 from kernel.errors import Conflict
 from workflows import states
 from workflows.states import (
+    APPROVAL_TRANSITIONS,
     DEAD_LETTER_TRANSITIONS,
+    NOTIFICATION_TRANSITIONS,
     POSTING_TRANSITIONS,
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
     TERMINAL_RUN_STATES,
+    ApprovalState,
     DeadLetterState,
+    NotificationState,
     PostingState,
     RunState,
     State,
@@ -30,6 +34,8 @@ TABLES: Mapping[type[StrEnum], Mapping[Any, frozenset[Any]]] = {
     TaskState: TASK_TRANSITIONS,
     PostingState: POSTING_TRANSITIONS,
     DeadLetterState: DEAD_LETTER_TRANSITIONS,
+    ApprovalState: APPROVAL_TRANSITIONS,
+    NotificationState: NOTIFICATION_TRANSITIONS,
 }
 # What each machine starts with, from where it can come back there, and where it can rest for good.
 ENDS: Mapping[type[StrEnum], tuple[Any, set[Any], set[Any]]] = {
@@ -48,6 +54,16 @@ ENDS: Mapping[type[StrEnum], tuple[Any, set[Any], set[Any]]] = {
         DeadLetterState.OPEN,
         {DeadLetterState.RETRIED, DeadLetterState.SUPERSEDED},  # rejected again
         {DeadLetterState.DISCARDED},
+    ),
+    ApprovalState: (
+        ApprovalState.REQUESTED,
+        set(),
+        {ApprovalState.REJECTED, ApprovalState.EXPIRED, ApprovalState.CANCELLED},
+    ),
+    NotificationState: (
+        NotificationState.PENDING,
+        {NotificationState.FAILED},  # sent again by an operator
+        {NotificationState.EXPANDED, NotificationState.SENT, NotificationState.DROPPED},
     ),
 }
 

@@ -22,6 +22,7 @@ OUTCOMES = st.builds(
     st.none() | PAGES,
     st.just("") | IDS,
     COUNTS,
+    st.lists(IDS, max_size=3).map(tuple),
 )
 CHUNKS = st.builds(
     ChunksInput, IDS, COUNTS, COUNTS, st.just("each"), COUNTS, COUNTS, COUNTS, POSITIONS, st.booleans()
@@ -86,6 +87,7 @@ def test_only_ids_counts_and_names_cross(kind: type) -> None:
         "next": Next,
         "wait_seconds": float,
         "state": str,
+        "approvals": tuple[str, ...],
     }
     assert {field.name: field.type for field in dataclasses.fields(kind)}.items() <= allowed.items()
 

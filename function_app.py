@@ -1,6 +1,5 @@
 """Composition root: settings, services, blueprints."""
 
-import atexit
 import base64
 import os
 from collections.abc import Mapping
@@ -9,12 +8,10 @@ from functools import partial
 import azure.durable_functions as df
 import azure.functions as func
 
-from activities.adapter_pool import AdapterPool
 from activities.blueprint import activity_blueprint
+from activities.building import build_services
 from activities.notify import deliver
-from activities.notifying.postbox import build_postbox
-from activities.services import Services
-from adapters.registry import get_adapter, operations_of
+from adapters.registry import operations_of
 from commands.deployment import Deployment, RecoveryPolicy
 from commands.metrics import OpenTelemetryMetrics
 from console.blueprint import console_blueprint, site_of
@@ -25,11 +22,8 @@ from kernel.links import Links
 from kernel.settings import Settings, read_settings
 from orchestrators.blueprint import orchestrator_blueprint
 from store.blobs import Blobs
-from store.contexts import ContextStore
 from store.database import Database
 from store.envelope import Envelope
-from store.gates import Gates
-from store.vault import FileVault
 from triggers.addresses import client_address
 from triggers.blueprint import trigger_blueprint
 from triggers.identity.building import Identity, build_identity
@@ -46,7 +40,7 @@ def create_app(environ: Mapping[str, str]) -> df.DFApp:
     envelope = Envelope(base64.b64decode(settings.key_encryption_key.reveal()))
     identity = build_identity(settings, database, utc_now)
     application = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-    services = _services(settings, database, blobs, envelope, engine, identity)
+    services = build_services(settings, database, blobs, envelope, engine, identity.directory, utc_now)
     application.register_functions(activity_blueprint(services))
     application.register_functions(orchestrator_blueprint())
     deployment = Deployment(
@@ -68,21 +62,6 @@ def _site(settings: Settings, deployment: Deployment, identity: Identity) -> Sit
     )  # fmt: skip
     links = Links(settings.public_url, settings.link_keys)
     return site_of(deployment, door, links, settings.key_encryption_key, settings.time_zone)
-
-
-def _services(
-    settings: Settings, database: Database, blobs: Blobs, envelope: Envelope, engine: SqlEngine,
-    identity: Identity,
-) -> Services:  # fmt: skip
-    vault = FileVault(settings.secrets_file)
-    adapters = AdapterPool(partial(get_adapter, environment=settings.environment, credentials=vault))
-    atexit.register(adapters.close)
-    contexts = ContextStore(blobs, envelope)
-    return Services(
-        database, blobs, contexts, envelope, engine, adapters, utc_now, settings.environment,
-        Gates(settings.storage_connection, settings.gate_lease), max_recoveries=settings.max_recoveries,
-        directory=identity.directory, postbox=build_postbox(settings, vault, utc_now),
-    )  # fmt: skip
 
 
 app = create_app(os.environ)

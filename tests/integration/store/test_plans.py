@@ -11,7 +11,9 @@ def test_no_recorder_of_transitions_compares_every_changed_row_with_every_other(
         "record_workflow_run_transition",
         "record_task_run_transition",
         "record_posting_transition",
+        "record_approval_transition",
         "record_chunk_run_transition",
         "record_dead_letter_transition",
+        "record_notification_transition",
     }
     assert [name for name, settings in recorders if "enable_nestloop=off" not in settings] == []

@@ -25,12 +25,12 @@ _EMPTY: Mapping[str, str] = MappingProxyType(
 )
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit, size: int = PAGE) -> Answer:
     """The requests of one view: those that wait for the visitor, all that wait, or those that have ended."""
     view = visit.query("view") if visit.query("view") in VIEWS else "mine"
     state = _state(visit.query("state")) if view == "decided" else None
     wanted = VIEWS[view] if state is None else Wanted((state,))
-    listed = list_page(visit.deployment, wanted, visit.person, _cursor(visit.query("after")), PAGE)
+    listed = list_page(visit.deployment, wanted, visit.person, _cursor(visit.query("after")), size)
     kept = {"view": view, **({"state": state.value.lower()} if state else {})}
     following = {**kept, "after": str(listed.following)} if listed.following else None
     content = {

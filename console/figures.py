@@ -37,7 +37,7 @@ def decimal(value: Any) -> Decimal | None:
 def percent(difference: Any, before: Any) -> str:
     """A difference as part of what was before, e.g. `+12.5 %`; empty when that says nothing."""
     change, base = decimal(difference), decimal(before)
-    if change is None or not base:
+    if not change or not base:
         return ""
     return f"{signed(round(change / abs(base) * 100, 1))}\N{NO-BREAK SPACE}%"
 

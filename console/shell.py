@@ -148,7 +148,7 @@ def _page(visit: Visit, page: Page, headers: dict[str, str]) -> func.HttpRespons
     if visit.browser.set_cookie:
         headers["Set-Cookie"] = visit.browser.set_cookie
     headers |= {**page.headers, "Content-Type": "text/html; charset=utf-8"}
-    body = b"" if visit.http.method.upper() == "HEAD" else text.encode()
+    body = b"" if visit.http.method.upper() == "HEAD" else text.encode("utf-8", "replace")
     return func.HttpResponse(body, status_code=page.status, headers=headers)
 
 

@@ -73,23 +73,30 @@ class Visitor:
     orchestrations: Unstarted = field(default_factory=Unstarted)
     cookies: dict[str, str] = field(default_factory=dict)
     scheme: str = "https"
+    host: str = HOST
 
     def ask(
         self, method: str, address: str, data: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Reply:
         """One request, as it is; cookies are sent and kept."""
-        parts = urlsplit(address)
-        route, given = _route(parts.path)
-        request = func.HttpRequest(
-            method=method, url=f"{self.scheme}://{HOST}{address}", body=data, route_params=given,
-            params=dict(parse_qsl(parts.query, keep_blank_values=True)),
-            headers={"Host": HOST, "Cookie": self._cookie(), **(headers or {})},
-        )  # fmt: skip
-        visit = Visit(request, self.site, self.orchestrations)
+        route, _ = _route(urlsplit(address).path)
+        visit = self.visit(method, address, data, headers)
         response = served(visit) if route is None else respond(route, visit)
         self._keep(response.headers.get("Set-Cookie"))
         body: bytes = response.get_body()
         return Reply(response.status_code, dict(response.headers), body.decode("utf-8", "replace"), body)
+
+    def visit(
+        self, method: str, address: str, data: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Visit:
+        """The request as pages see it."""
+        parts = urlsplit(address)
+        request = func.HttpRequest(
+            method=method, url=f"{self.scheme}://{self.host}{address}", body=data,
+            route_params=_route(parts.path)[1], params=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            headers={"Host": self.host, "Cookie": self._cookie(), **(headers or {})},
+        )  # fmt: skip
+        return Visit(request, self.site, self.orchestrations)
 
     def open(self, address: str) -> Reply:
         """Look at a page, following where it leads."""

@@ -27,6 +27,8 @@ from workflows.model import Approve, Step
 from workflows.states import ApprovalState
 
 SHOWN_CHANGES = 20
+REMINDED = 6
+"""Unless the rule says otherwise, people are reminded when this part of the time is left."""
 _SAID_NO = (ApprovalState.REJECTED, ApprovalState.EXPIRED)
 _COUNTS = (ApprovalState.REQUESTED, ApprovalState.APPROVED)
 
@@ -234,7 +236,7 @@ def forget(connection: Connection, asks: Asks, now: datetime) -> None:
 def _open(connection: Connection, work: Work, request: Request, now: datetime) -> None:
     rule = _rule(request.guard, request.rule)
     due_at = now + parse_duration(rule.due)
-    remind = due_at - parse_duration(rule.remind) if rule.remind else due_at
+    remind = due_at - (parse_duration(rule.remind) if rule.remind else parse_duration(rule.due) / REMINDED)
     values = {
         "id": request.id,
         "run_id": work.run.id,

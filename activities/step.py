@@ -149,7 +149,7 @@ def failing(work: Work, task: TaskRow) -> Iterator[None]:
         raise
     except SluiceError as exc:
         raise StepFailed(work, task, redact_error(exc, _sensitive(work))) from exc
-    except Exception as exc:
+    except Exception as exc:  # a fault of ours, or of a vendor's library, ends the step and not the worker
         fields = {"run_id": str(work.run.id), "step": work.step.key}
         logger.error("step failed: %s", trace_of(exc), extra=fields)
         raise StepFailed(work, task, _unexpected(exc)) from exc

@@ -103,11 +103,19 @@ class _Saying:
         if any(one.actor == self.person.id and one.decision == self.given.decision for one in self.said):
             return True
         if standing is not Standing.MAY_DECIDE:
-            self._event("approval.decision_refused", standing=standing.value)
+            self._refused(standing)
             return refusal_of(standing)
         self._write_down()
         self._end_if_enough()
         return False
+
+    def _refused(self, standing: Standing) -> None:
+        """What somebody wanted who came too late is kept with how the request ended."""
+        self._event("approval.decision_refused", standing=standing.value)
+        asked = asked_by(self._question, self.person.id, self.person.groups)
+        if asked and standing not in _FORBIDDEN and standing is not Standing.ALREADY_SAID:
+            late = {"actor": self.person.id, "decision": self.given.decision, "at": self.now.isoformat()}
+            approvals.note_late(self.connection, self.row, late)
 
     @property
     def _question(self) -> Question:

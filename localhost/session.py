@@ -87,6 +87,7 @@ class Session:
         client = f"psql -h {ends.erp_host} -p {ends.erp_port} -U {ends.erp_user} {ends.erp_database}"
         return {
             "api": f"{self._base_url}/api/openapi.json",
+            "approvals": f"{self._base_url}/approvals",
             "ledger": f"PGPASSFILE={password_file} {client}",
             "inbox": ends.inbox_url,
             "host_log": str(self._application.log_file),

@@ -15,6 +15,8 @@ from store.approval_tables import approval
 from workflows.states import ApprovalState, predecessors
 
 _row = approval.c
+MOST_LATE = 20
+"""So many decisions that came too late are kept with a request; the audit trail has all."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,15 @@ def change_open(connection: Connection, approval_id: UUID, **values: Any) -> boo
     """Change what is asked of whom while it is open; not a state change. False when it has ended."""
     opened = (_row.id == approval_id) & (_row.state == ApprovalState.REQUESTED)
     return connection.execute(approval.update().where(opened).values(**values)).rowcount == 1
+
+
+def note_late(connection: Connection, row: ApprovalRow, late: Mapping[str, Any]) -> None:
+    """Somebody decided when the request had ended: that is kept with its outcome, and changes nothing."""
+    outcome = dict(row.outcome or {})
+    known = outcome.get("late", [])
+    if row.state is not ApprovalState.REQUESTED and len(known) < MOST_LATE:
+        told = outcome | {"late": [*known, dict(late)]}
+        connection.execute(approval.update().where(_row.id == row.id).values(outcome=told))
 
 
 def mark_told(connection: Connection, run_id: UUID, now: datetime, ids: Sequence[UUID] | None = None) -> None:

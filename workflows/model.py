@@ -107,9 +107,7 @@ class Approve(Part):
     by: Annotated[list[Group], Field(min_length=1)]
     quorum: Annotated[int, Field(ge=1, le=20)] = 1
     due: Duration = "72h"
-    remind: Annotated[
-        Duration | None, Field(description="How long before the deadline whoever was asked is reminded")
-    ] = None
+    remind: Annotated[Duration | None, Field(description="How long before the deadline")] = None
     on_timeout: Literal["reject", "escalate", "fail"] = "reject"
     escalate: list[Escalation] = Field(default_factory=list)
     because: Annotated[str, Field(min_length=1)]

@@ -47,7 +47,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "Approve.by": "Groups or app roles whose members may decide. Whoever requested the run may not.",
         "Approve.quorum": "How many different people have to agree. One rejection is enough.",
         "Approve.due": "How long they have.",
-        "Approve.remind": "How long before the deadline whoever was asked is reminded. Not when left out.",
+        "Approve.remind": "How long before the deadline whoever was asked is reminded. A sixth of `due` "
+        "when left out.",
         "Approve.on_timeout": "What it comes to when nobody decides: `reject`, `fail`, or `escalate`.",
         "Approve.escalate": "Who may decide as well after that, one after the other. After the last it is "
         "rejected.",

@@ -33,9 +33,11 @@ def told(world: World) -> list[tuple[str, int]]:
     ("on_timeout", "code"), [("reject", "approval_rejected"), ("fail", "approval_expired")]
 )
 def test_nobody_decides(world: World, on_timeout: str, code: str, swept: bool) -> None:
-    run = suspended(world, asking(RULE.replace("due: 48h", f"due: 48h, on_timeout: {on_timeout}")))
+    run = suspended(
+        world, asking(RULE.replace("due: 48h", f"due: 48h, remind: 2m, on_timeout: {on_timeout}"))
+    )
     skip(world, hours=47, minutes=59)
-    assert pass_deadlines(world.deployment, Unstarted()) == 0
+    assert pass_deadlines(world.deployment, Unstarted()) == 1, "reminded"
     assert go_on(world, run).state is RunState.SUSPENDED
     skip(world, minutes=1)
     client = Unstarted()
@@ -57,7 +59,10 @@ def test_a_decision_after_the_deadline_is_refused_though_no_timer_came(world: Wo
     skip(world, hours=48)
     with pytest.raises(Conflict, match="time to decide is over"):
         say(world, request.id, CARLA)
-    assert states(asked(world, run)) == ["EXPIRED"]
+    (row,) = asked(world, run)
+    assert row.state == "EXPIRED"
+    assert row.outcome is not None
+    assert (row.outcome["by"], [one["decision"] for one in row.outcome["late"]]) == ("deadline", ["approve"])
     query = "SELECT action, details ->> 'decision' FROM sluice.audit_event WHERE subject = %s ORDER BY id"
     assert world.sql(query, [str(request.id)])[-2:] == [
         ("approval.decision_refused", "approve"), ("approval.expired", None),
@@ -87,6 +92,7 @@ def test_the_timer_and_a_person_at_the_same_instant(world: World) -> None:
         outcome = row.outcome or {}
         assert (said.result(), row.state.value) in [("APPROVED", "APPROVED"), ("REFUSED", "EXPIRED")]
         assert outcome["due_at"]
+        assert row.state.value == "APPROVED" or outcome["late"][0]["actor"] == CARLA.id
         assert row.state.value == "EXPIRED" or (outcome["decided_at"] and passed.result() == 0)
         ended = world.sql(
             "SELECT count(*) FROM sluice.state_transition WHERE entity_id = %s AND before IS NOT NULL",
@@ -96,9 +102,12 @@ def test_the_timer_and_a_person_at_the_same_instant(world: World) -> None:
         assert go_on(world, run).state in (RunState.SUCCEEDED, RunState.FAILED)
 
 
-def test_a_reminder_comes_once_before_the_deadline(world: World) -> None:
-    run = suspended(world, asking(RULE.replace("due: 48h", "due: 48h, remind: 4h")))
-    skip(world, hours=44)
+@pytest.mark.parametrize(("remind", "hours"), [(", remind: 4h", 44), ("", 40)])
+def test_a_reminder_comes_once_before_the_deadline(world: World, remind: str, hours: int) -> None:
+    run = suspended(world, asking(RULE.replace("due: 48h", f"due: 48h{remind}")))
+    skip(world, hours=hours, minutes=-1)
+    assert pass_deadlines(world.deployment, Unstarted()) == 0
+    skip(world, minutes=1)
     assert pass_deadlines(world.deployment, Unstarted()) == 1
     assert pass_deadlines(world.deployment, Unstarted()) == 0
     assert told(world) == [("asked", 0), ("reminder", 0)]

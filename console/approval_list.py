@@ -14,7 +14,7 @@ VIEWS: Mapping[str, Wanted] = MappingProxyType(
     {"mine": Wanted(OPEN, mine=True), "waiting": Wanted(OPEN), "decided": Wanted(ENDED)}
 )
 _TITLES: Mapping[str, str] = MappingProxyType(
-    {"mine": "Waiting for you", "waiting": "All that wait", "decided": "Decided"}
+    {"mine": "Waiting for you", "waiting": "All waiting", "decided": "Decided"}
 )
 _EMPTY: Mapping[str, str] = MappingProxyType(
     {

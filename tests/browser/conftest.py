@@ -21,7 +21,7 @@ _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Nothing but the pages: no look-ups of its own, and no sandbox where the system forbids one to root.
 _OPTIONS = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-quic",
+    "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
 )  # fmt: skip
 
 

@@ -20,10 +20,20 @@ steps:
     fetch: {{connector: desk, operation: lines, with: {{unit: "${{{{ inputs.unit }}}}"}}}}
   - key: priced
     transform:
-      sql: |{priced}
+      sql: |{priced}{between}
   - key: post
     push: {{connector: desk, operation: post, records: priced, key: [unit]}}
-    retry: {{attempts: 2, first: 1h, max: 1h, jitter: 0}}
+"""
+
+_APPROVE = """
+  - key: allow
+    govern:
+      facts: SELECT count(*) AS units FROM priced
+      rules:
+        - approve: units > 0
+          by: [finance-controllers]
+          due: 48h
+          because: This is to be looked at.
 """
 
 LINE_COLUMNS = {
@@ -35,8 +45,7 @@ LINE_COLUMNS = {
     "rate": "integer",
 }
 
-# `line` is what `work.record` makes. While the gate is closed rows of runs that are to wait are refused
-# as if somebody had locked the table.
+# `line` is what `work.record` makes.
 SCHEMA = """
 CREATE TYPE source_record AS (line bigint, project text, day text, minutes bigint, rate bigint);
 CREATE FUNCTION line(n bigint) RETURNS source_record LANGUAGE sql IMMUTABLE AS $$
@@ -44,15 +53,6 @@ CREATE FUNCTION line(n bigint) RETURNS source_record LANGUAGE sql IMMUTABLE AS $
            6000 + n % 40
 $$;
 CREATE TABLE line AS SELECT (line(n)).* FROM generate_series(0, 19) AS n;
-CREATE TABLE gate (closed boolean NOT NULL);
-INSERT INTO gate VALUES (false);
-CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF (SELECT closed FROM gate) THEN RAISE EXCEPTION 'closed' USING ERRCODE = '55P03'; END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER pass BEFORE INSERT ON sink
-    FOR EACH ROW WHEN (NEW.unit LIKE 'wait-%') EXECUTE FUNCTION pass();
 """
 
 _LINES = "SELECT :unit AS unit, line, project, day, minutes, rate FROM line"
@@ -76,9 +76,9 @@ def connector(address: dict[str, Any]) -> dict[str, Any]:
 
 def run_definition() -> str:
     """Three steps in one go."""
-    return _SINGLE.format(key=RUN, priced=_PRICED)
+    return _SINGLE.format(key=RUN, priced=_PRICED, between="")
 
 
 def wait_definition() -> str:
-    """The same under another name, so that its runs can be told apart."""
-    return _SINGLE.format(key=WAIT, priced=_PRICED)
+    """The same, with an approval of exactly what is pushed before that."""
+    return _SINGLE.format(key=WAIT, priced=_PRICED, between=_APPROVE)

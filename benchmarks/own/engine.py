@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from typing import Any
+from typing import Any, LiteralString
 
 import psutil
 import psycopg
@@ -43,21 +43,21 @@ class RunFailed(Exception):
 class Sluice:
     """A started deployment with the work published."""
 
-    def __init__(self, host: HostProcess, database: psycopg.Connection, sink_url: str, batch: int) -> None:
+    def __init__(self, host: HostProcess, database: psycopg.Connection[Any], batch: int) -> None:
         self._host = host
         self._database = database
         self._local = threading.local()
         self._batch = batch
-        self.waiting = Waiting(self, sink_url)
+        self.waiting = Waiting(self)
 
-    def call(self, method: str, path: str, body: Any, status: int) -> Any:
+    def call(self, method: str, path: str, body: Any, status: int, person: str = PERSON) -> Any:
         """One request of the API; its answer. One connection a thread: a new one for each would be ours."""
         if not hasattr(self._local, "connection"):
             url = self._host.client.base_url
             self._local.connection = HTTPConnection(url.host, url.port or 80, timeout=60)
         connection: HTTPConnection = self._local.connection
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection.request(method, f"/api/{path}", data, {"X-Sluice-Person": PERSON})
+        connection.request(method, f"/api/{path}", data, {"X-Sluice-Person": person})
         answer = connection.getresponse()
         text = answer.read()
         if answer.status != status:
@@ -87,14 +87,18 @@ class Sluice:
                 raise RunFailed(f"Not all runs of {workflow} became {state}: {states}. {self._failure()}")
             time.sleep(_POLL_ALL_SECONDS)
 
-    def await_waits(self, workflow: str, count: int) -> None:
-        """Return when so many runs of the workflow wait for their next attempt."""
-        query = "SELECT count(*) FROM sluice.workflow_run WHERE workflow = %s AND wake_at > now()"
+    def await_told(self) -> None:
+        """Return when nobody is left to be told of an approval."""
+        query = "SELECT FROM sluice.notification WHERE state = 'PENDING' LIMIT 1"
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (row := self._database.execute(query, [workflow]).fetchone()) != (count,):
+        while self.rows(query):
             if time.monotonic() > deadline:
-                raise RunFailed(f"Not all runs of {workflow} wait: {row} of {count}. {self._failure()}")
+                raise RunFailed(f"Not everybody was told. {self._failure()}")
             time.sleep(_POLL_ALL_SECONDS)
+
+    def rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
+        """What the engine's database answers."""
+        return self._database.execute(query).fetchall()
 
     def start(self, unit: str) -> str:
         """POST returns when the run is committed."""
@@ -162,7 +166,7 @@ def opening(place: Place) -> Iterator[Sluice]:
         HostProcess(REPOSITORY, place.folder, environment=_environment(place)) as host,
         psycopg.connect(place.database_url, autocommit=True) as database,
     ):
-        engine = Sluice(host, database, place.sink_url, int(place.variant or 0))
+        engine = Sluice(host, database, int(place.variant or 0))
         engine.publish(place)
         yield engine
 

@@ -3,45 +3,37 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from benchmarks.own.definitions import WAIT
 
 if TYPE_CHECKING:
     from benchmarks.own.engine import Sluice
 
-_REASON = {"reason": "benchmark"}
+APPROVER = "carla"
+"""One of the test people that the definition asks; who starts the runs may not approve them."""
+_ASKED = """
+SELECT run.inputs ->> 'unit', approval.id::text FROM sluice.approval
+JOIN sluice.workflow_run AS run ON run.id = approval.run_id WHERE approval.state = 'REQUESTED'
+"""
 
 
 class Waiting:
-    """Runs that an operator has paused. To be there when that happens they wait for another attempt of their
-    push, whose system is closed meanwhile; all their steps are done again after the signal."""
+    """Runs that wait for an approval of what they are going to push."""
 
-    def __init__(self, engine: "Sluice", sink_url: str) -> None:
+    def __init__(self, engine: "Sluice") -> None:
         self._engine = engine
-        self._sink_url = sink_url
-        self._runs: dict[str, str] = {}
+        self._approvals: dict[str, str] = {}
 
     def suspend_all(self, units: Sequence[str]) -> None:
-        """Start runs that find their system busy and wait for it; pause them; open the system."""
-        self._close_gate(True)
-        for unit, run in zip(units, self._engine.many(self._begin, units), strict=True):
-            self._runs[unit] = run
-        self._engine.await_waits(WAIT, len(units))
-        self._engine.many(self._pause, units)
+        """Start runs; all of them ask, and their orchestrations wait."""
+        self._engine.many(self._begin, units)
         self._engine.await_states(WAIT, "SUSPENDED", len(units))
-        self._close_gate(False)
+        self._engine.await_told()
+        self._approvals = dict(self._engine.rows(_ASKED))
 
     def signal(self, unit: str) -> None:
-        """Resume one."""
-        self._engine.call("POST", f"runs/{self._runs[unit]}/resume", _REASON, 202)
+        """Approve one."""
+        path = f"approvals/{self._approvals[unit]}/decisions"
+        self._engine.call("POST", path, {"decision": "approve"}, 200, APPROVER)
 
-    def _begin(self, unit: str) -> str:
-        return self._engine.begin(WAIT, {"unit": unit})
-
-    def _pause(self, unit: str) -> None:
-        self._engine.call("POST", f"runs/{self._runs[unit]}/pause", _REASON, 202)
-
-    def _close_gate(self, closed: bool) -> None:
-        with psycopg.connect(self._sink_url, autocommit=True) as connection:
-            connection.execute("UPDATE gate SET closed = %s", [closed])
+    def _begin(self, unit: str) -> None:
+        self._engine.begin(WAIT, {"unit": unit})

@@ -20,6 +20,7 @@ PRODUCT = (
     "orchestrators",
     "commands",
     "triggers",
+    "console",
     "localhost",
 )
 EMPTY = ("activities", "orchestrators", "adapters", "commands", "triggers")

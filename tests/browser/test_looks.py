@@ -1,14 +1,16 @@
 """Every kind of page as it looks: nothing out of reach or out of sight, and pictures for people to judge."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page
 
 from tests.browser.conftest import DESK, PHONE, PICTURES
 from tests.browser.deployed import Deployed
+from tests.support.eventually import eventually
 from tests.support.world import SMALL_LOG, WORK_LOG
 
 LINES = 40
@@ -116,4 +118,13 @@ def picture(page: Page, name: str) -> None:
     """A picture of the whole page, kept for people to look at."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     width = page.viewport_size["width"] if page.viewport_size else 0
-    page.screenshot(path=PICTURES / f"{name}-{width}.png", full_page=True)
+    eventually(lambda: taken(page, PICTURES / f"{name}-{width}.png"), what="Chromium takes a picture")
+
+
+def taken(page: Page, path: Path) -> bool:
+    """Whether there is a picture: Chromium now and then says that it cannot, and can a moment later."""
+    try:
+        page.screenshot(path=path, full_page=True)
+    except Error:
+        return False
+    return True

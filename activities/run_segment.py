@@ -23,6 +23,7 @@ from kernel.errors import InternalError, NotFound, SluiceError, TimedOut, Unavai
 from kernel.ids import new_id
 from kernel.traces import trace_of
 from store import executions, runs
+from store.attempts import record_attempt
 from store.runs import Signal
 from workflows.context import PipelineContext, pipeline_context
 from workflows.model import Workflow
@@ -238,7 +239,7 @@ class _Segment:
         with self.services.database.transaction(ENGINE) as connection:
             check_current(connection, self.services, self.run_row, alone=True)
             self.notes.write(connection)
-            runs.record_attempt(connection, self.run_id, failed.step_key, attempt)
+            record_attempt(connection, self.run_id, failed.step_key, attempt)
             if wait is not None:
                 until = now + wait
                 executions.await_until(connection, self.run_id, self.run_row.execution, until, now)

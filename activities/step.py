@@ -28,7 +28,8 @@ from kernel.redaction import redact_error
 from kernel.traces import trace_of
 from kernel.verbs import Verb
 from store import runs
-from store.runs import Attempt, TaskRow, task_begun
+from store.attempts import Attempt
+from store.runs import TaskRow, task_begun
 from workflows.context import PipelineContext
 from workflows.model import Step
 from workflows.rows import plain

@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.types import Text
 
 from kernel.ids import new_id
-from store.runs import Attempt, TaskRow, task_of
+from store.attempts import Attempt
+from store.runs import TaskRow, task_of
 from store.tables import task_run
 from workflows.states import TaskState
 
@@ -49,7 +50,7 @@ def begin_tasks(connection: Connection, place: StepPlace, chunk_ids: Sequence[UU
     connection.execute(_BEGIN, {**vars(place), "ids": ids, "chunks": list(chunk_ids), "now": now})
 
 
-# What is only waited for again and again is one attempt, as `store.runs.record_attempt` has it.
+# What is only waited for again and again is one attempt, as `store.attempts.record_attempt` has it.
 _END = text(
     "UPDATE sluice.task_run SET state = given.state, finished_at = :now,"
     " counts = coalesce(given.counts::jsonb, task_run.counts),"

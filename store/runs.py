@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import ColumnElement, Connection, Select, case, select, tuple_
+from sqlalchemy import Connection, Select, case, select, tuple_
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
@@ -109,6 +109,7 @@ def _run(row: Mapping[str, Any]) -> RunRow:
 _NUMBER = "(SELECT number FROM sluice.workflow_version WHERE id = version_id) AS version"
 _RUN_COLUMNS = ", ".join(_NUMBER if part.name == "version" else part.name for part in fields(RunRow))
 _GET_RUN = f"SELECT {_RUN_COLUMNS} FROM sluice.workflow_run WHERE id = %(id)s"  # noqa: S608 - our columns
+_LOCK_RUN = _GET_RUN + " FOR NO KEY UPDATE"
 _INSERT_TASKS = (
     "INSERT INTO sluice.task_run (id, run_id, step_key, position, verb, state)"
     " SELECT id, %(run_id)s, key, position - 1, verb, 'PENDING'"
@@ -132,9 +133,9 @@ def insert_run(connection: Connection, run: Mapping[str, Any], steps: Iterable[t
         return _run(only(inserted))
 
 
-def get_run(connection: Connection, run_id: UUID) -> RunRow:
-    """The run; `NotFound` when there is none."""
-    row = execute(connection, _GET_RUN, {"id": run_id}).fetchone()
+def get_run(connection: Connection, run_id: UUID, *, lock: bool = False) -> RunRow:
+    """The run; `NotFound` when there is none. To `lock` it see `store.operating.lock_run`."""
+    row = execute(connection, _LOCK_RUN if lock else _GET_RUN, {"id": run_id}).fetchone()
     if row is None:
         raise NotFound(f"There is no run {run_id}.")
     return _run(row)
@@ -246,11 +247,6 @@ def task_of(row: Mapping[str, Any]) -> TaskRow:
     return TaskRow(**{**row, "state": TaskState(row["state"])})
 
 
-def _own(run_id: UUID, step_key: str) -> ColumnElement[bool]:
-    own = (task_run.c.run_id == run_id) & task_run.c.chunk_id.is_(None)
-    return own & (task_run.c.step_key == step_key)
-
-
 def get_task(connection: Connection, run_id: UUID, step_key: str) -> TaskRow:
     """One task."""
     return task_of(only(execute(connection, _GET_TASK, {"run_id": run_id, "step_key": step_key})))
@@ -274,47 +270,6 @@ def task_begun(task: TaskRow, now: datetime) -> TaskRow:
     """What `begin_task` makes of a task that can begin."""
     attempt = task.attempt + (0 if task.state is TaskState.SUSPENDED else 1)
     return replace(task, state=TaskState.RUNNING, attempt=attempt, started_at=now, failure=None)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt at a step that failed. `wait_seconds` is how long the next one waits, if there is one.
-
-    What is not `counted` is only waited for; the same thing so many `times` in a row is one attempt.
-    """
-
-    execution: int
-    number: int
-    ended_at: datetime
-    code: str
-    message: str
-    wait_seconds: float | None
-    counted: bool = True
-    times: int = 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return {**vars(self), "ended_at": self.ended_at.isoformat()}
-
-
-def record_attempt(connection: Connection, run_id: UUID, step_key: str, attempt: Attempt) -> None:
-    """Write down an attempt that failed. If another follows, it counts as begun: a read that had succeeded
-    and fails when it is repeated counts too, otherwise it would be tried for ever."""
-    mine = _own(run_id, step_key)
-    begun = task_run.c.state.in_((TaskState.RUNNING, TaskState.SUCCEEDED))
-    before = connection.scalar(select(task_run.c.attempts).where(mine, begun).with_for_update())
-    if before is not None:
-        more = task_run.c.attempt + (1 if attempt.counted and attempt.wait_seconds is not None else 0)
-        values = {"attempts": _followed(before, attempt), "attempt": more}
-        connection.execute(task_run.update().where(mine, begun).values(values))
-
-
-def _followed(before: list[dict[str, Any]], attempt: Attempt) -> list[dict[str, Any]]:
-    """The attempts with one more. To wait a thousand times is not worth a thousand entries."""
-    same = {"execution": attempt.execution, "code": attempt.code, "counted": False}
-    if before and not attempt.counted and same.items() <= before[-1].items():
-        return [*before[:-1], replace(attempt, times=before[-1]["times"] + 1).to_dict()]
-    return [*before, attempt.to_dict()]
 
 
 _FINISH_TASKS = (

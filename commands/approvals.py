@@ -104,8 +104,11 @@ def list_for(deployment: Deployment, wanted: Wanted, person: Person, limit: int)
         return approvals.list_approvals(connection, chosen, limit)
 
 
-def open_file(deployment: Deployment, approval_id: UUID, person: Person) -> ApprovalFile:
-    """One request with everything that helps to decide it. Raises `NotFound`."""
+def open_file(
+    deployment: Deployment, approval_id: UUID, person: Person, *, records: bool = True
+) -> ApprovalFile:
+    """One request with everything that helps to decide it; without `records`, without those that would be
+    written and those that were set aside. Raises `NotFound`."""
     permit(person, "get_approval")
     with deployment.database.reading() as connection:
         row = approvals.get_approval(connection, approval_id)
@@ -113,15 +116,14 @@ def open_file(deployment: Deployment, approval_id: UUID, person: Person) -> Appr
         said = decisions.decisions_of(connection, row.id)
         comments = decisions.comments_of(connection, row.id)
         earlier = last_confirmed(connection, run)
-        letters = list_letters(
-            connection, LetterFilter(run_id=run.id, chunk_id=row.chunk_id), SHOWN_EXCEPTIONS
-        )
+        mine = LetterFilter(run_id=run.id, chunk_id=row.chunk_id)
+        letters = list_letters(connection, mine, SHOWN_EXCEPTIONS) if records else []
         names = _names(connection, row, run, said, comments)
         replaced_by = approvals.replacement_of(connection, row)
     question = question_of(row, said)
     asked_as = asked_by(question, person.id, person.groups)
     standing = standing_of(question, person.id, person.groups, deployment.clock())
-    lines = lines_of(deployment, row, may_see=bool(asked_as))
+    lines = lines_of(deployment, row, may_see=bool(asked_as)) if records else []
     periods = _periods(row, earlier)
     return ApprovalFile(
         row, run, standing, asked_as, said, comments, names, letters, lines, earlier, periods, replaced_by

@@ -63,7 +63,7 @@ def decide(
     permit(person, "decide_approval")
     _check_text(given)
     now = deployment.clock()
-    with deployment.database.transaction(person.id) as connection:
+    with deployment.database.transaction(person.id, swift=True) as connection:
         row = approvals.get_approval(connection, given.approval_id)
         run = lock_run(connection, row.run_id)
         row = approvals.lock_approval(connection, row.id)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from kernel.errors import NotFound
 from store.approval_tables import approval
+from store.driver import adapted, assignments, execute
 from workflows.states import ApprovalState, predecessors
 
 _row = approval.c
@@ -78,10 +79,22 @@ class ApprovalFilter:
 
 
 _COLUMNS = tuple(_row[part.name] for part in fields(ApprovalRow))
+_SELECT = f"SELECT {', '.join(part.name for part in fields(ApprovalRow))} FROM sluice.approval"  # noqa: S608
+_GET = _SELECT + " WHERE id = %(id)s"
+_LOCK = _GET + " FOR UPDATE"
+_OF_STEP = (
+    _SELECT + " WHERE run_id = %(run_id)s AND chunk_id IS NOT DISTINCT FROM %(chunk_id)s"
+    " AND step_key = %(step_key)s ORDER BY rule, requested_at, id"
+)
+_OPEN_OF_RUN = _SELECT + " WHERE run_id = %(run_id)s AND state = 'REQUESTED' ORDER BY id"
 
 
 def _approval(row: Any) -> ApprovalRow:
-    return ApprovalRow(**{**row._mapping, "state": ApprovalState(row.state)})
+    return _stored(row._mapping)
+
+
+def _stored(row: Mapping[str, Any]) -> ApprovalRow:
+    return ApprovalRow(**{**row, "state": ApprovalState(row["state"])})
 
 
 def insert_approval(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -91,27 +104,27 @@ def insert_approval(connection: Connection, values: Mapping[str, Any]) -> None:
 
 def get_approval(connection: Connection, approval_id: UUID) -> ApprovalRow:
     """One request; `NotFound` when there is none."""
-    row = connection.execute(select(*_COLUMNS).where(_row.id == approval_id)).first()
-    if row is None:
-        raise NotFound(f"There is no approval {approval_id}.")
-    return _approval(row)
+    return _one(connection, _GET, approval_id)
 
 
 def lock_approval(connection: Connection, approval_id: UUID) -> ApprovalRow:
     """The same, and nobody else changes it until this transaction ends. Lock its run first."""
-    connection.execute(select(_row.id).where(_row.id == approval_id).with_for_update())
-    return get_approval(connection, approval_id)
+    return _one(connection, _LOCK, approval_id)
+
+
+def _one(connection: Connection, statement: str, approval_id: UUID) -> ApprovalRow:
+    row = execute(connection, statement, {"id": approval_id}).fetchone()
+    if row is None:
+        raise NotFound(f"There is no approval {approval_id}.")
+    return _stored(row)
 
 
 def of_step(
     connection: Connection, run_id: UUID, chunk_id: UUID | None, step_key: str
 ) -> dict[int, ApprovalRow]:
     """The latest request of each rule of a step, by rule."""
-    mine = (
-        (_row.run_id == run_id) & _row.chunk_id.is_not_distinct_from(chunk_id) & (_row.step_key == step_key)
-    )
-    query = select(*_COLUMNS).where(mine).order_by(_row.rule, _row.requested_at, _row.id)
-    return {row.rule: _approval(row) for row in connection.execute(query)}
+    given = {"run_id": run_id, "chunk_id": chunk_id, "step_key": step_key}
+    return {row["rule"]: _stored(row) for row in execute(connection, _OF_STEP, given)}
 
 
 def count_latest(connection: Connection, run_id: UUID) -> Counter[ApprovalState]:
@@ -124,8 +137,7 @@ def count_latest(connection: Connection, run_id: UUID) -> Counter[ApprovalState]
 
 def open_of_run(connection: Connection, run_id: UUID) -> list[ApprovalRow]:
     """Requests of a run and its chunks that nobody has decided yet."""
-    mine = (_row.run_id == run_id) & (_row.state == ApprovalState.REQUESTED)
-    return [_approval(row) for row in connection.execute(select(*_COLUMNS).where(mine).order_by(_row.id))]
+    return [_stored(row) for row in execute(connection, _OPEN_OF_RUN, {"run_id": run_id})]
 
 
 def overdue(connection: Connection, now: datetime, limit: int) -> list[tuple[UUID, UUID]]:
@@ -160,8 +172,14 @@ def replacement_of(connection: Connection, row: ApprovalRow) -> UUID | None:
 
 def move_approval(connection: Connection, approval_id: UUID, state: ApprovalState, **values: Any) -> bool:
     """Compare-and-set a request into `state`; False when the table forbids it now."""
-    allowed = (_row.id == approval_id) & _row.state.in_(predecessors(state))
-    return connection.execute(approval.update().where(allowed).values(state=state, **values)).rowcount == 1
+    changed = adapted({"state": state, **values})
+    statement = (
+        f"UPDATE sluice.approval SET {assignments(changed)}"  # noqa: S608 - our columns
+        " WHERE id = %(_id)s AND state = ANY(%(_before)s) RETURNING id"
+    )
+    before = [one.value for one in predecessors(state)]
+    given = {**changed, "_id": approval_id, "_before": before}
+    return execute(connection, statement, given).fetchone() is not None
 
 
 def change_open(connection: Connection, approval_id: UUID, **values: Any) -> bool:
@@ -181,6 +199,11 @@ def note_late(connection: Connection, row: ApprovalRow, late: Mapping[str, Any])
 
 def mark_told(connection: Connection, run_id: UUID, now: datetime, ids: Sequence[UUID] | None = None) -> None:
     """The run has acted on how these requests have ended; on all that have, without `ids`."""
-    ended = (_row.run_id == run_id) & (_row.state != ApprovalState.REQUESTED) & _row.told_at.is_(None)
-    chosen = ended if ids is None else ended & _row.id.in_(ids)
-    connection.execute(approval.update().where(chosen).values(told_at=now))
+    given = {"run_id": run_id, "now": now, "ids": None if ids is None else list(ids)}
+    execute(connection, _TOLD, given)
+
+
+_TOLD = (
+    "UPDATE sluice.approval SET told_at = %(now)s WHERE run_id = %(run_id)s AND state <> 'REQUESTED'"
+    " AND told_at IS NULL AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s::uuid[]))"
+)

@@ -13,13 +13,13 @@ from sqlalchemy.dialects.postgresql import insert
 from kernel.ids import new_id
 from store.approval_tables import (
     approval_comment,
-    approval_decision,
     approval_viewing,
     notification,
 )
 from store.approval_tables import (
     person as person_table,
 )
+from store.driver import adapted, execute
 
 NO_LINK = UUID(int=0)
 
@@ -55,17 +55,24 @@ class CommentRow:
 
 def insert_decision(connection: Connection, values: Mapping[str, Any]) -> bool:
     """Add a decision; False when the person has decided before."""
-    adding = insert(approval_decision).values(id=new_id(), **values)
-    once = adding.on_conflict_do_nothing(constraint="approval_decision_actor_key")
-    return connection.execute(once.returning(approval_decision.c.id)).first() is not None
+    given = adapted({"id": new_id(), **values})
+    once = (
+        f"INSERT INTO sluice.approval_decision ({', '.join(given)})"  # noqa: S608 - our columns
+        f" VALUES ({', '.join(f'%({name})s' for name in given)})"
+        " ON CONFLICT ON CONSTRAINT approval_decision_actor_key DO NOTHING RETURNING id"
+    )
+    return execute(connection, once, given).fetchone() is not None
+
+
+_DECISIONS = (
+    f"SELECT {', '.join(part.name for part in fields(DecisionRow))} FROM sluice.approval_decision"  # noqa: S608
+    " WHERE approval_id = %(id)s ORDER BY decided_at, id"
+)
 
 
 def decisions_of(connection: Connection, approval_id: UUID) -> list[DecisionRow]:
     """All decisions about a request, in order."""
-    columns = [approval_decision.c[part.name] for part in fields(DecisionRow)]
-    mine = select(*columns).where(approval_decision.c.approval_id == approval_id)
-    rows = connection.execute(mine.order_by(approval_decision.c.decided_at, approval_decision.c.id))
-    return [DecisionRow(**row._mapping) for row in rows]
+    return [DecisionRow(**row) for row in execute(connection, _DECISIONS, {"id": approval_id})]
 
 
 def insert_comment(connection: Connection, approval_id: UUID, actor: str, text: str, now: datetime) -> None:

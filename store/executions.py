@@ -61,12 +61,15 @@ def hold(connection: Connection, run_id: UUID, execution: int, step_key: str, no
 def rouse_decided(connection: Connection, run_id: UUID, now: datetime) -> bool:
     """A run that waits for people is due: SUSPENDED becomes RUNNING, unless somebody has paused it, and one
     that waits for its chunks looks at them at once. False when it is due anyway."""
-    waits = (_run.id == run_id) & (_run.state == RunState.SUSPENDED) & (_run.waits_for == "approval")
-    values = {"state": RunState.RUNNING, "wake_at": now, "waits_for": None}
-    if connection.execute(workflow_run.update().where(waits).values(values)).rowcount == 1:
-        return True
-    sleeps = (_run.id == run_id) & (_run.state == RunState.RUNNING) & (_run.wake_at > now)
-    return connection.execute(workflow_run.update().where(sleeps).values(wake_at=now)).rowcount == 1
+    return execute(connection, _ROUSE_DECIDED, {"id": run_id, "now": now}).fetchone() is not None
+
+
+_ROUSE_DECIDED = (
+    "UPDATE sluice.workflow_run SET state = 'RUNNING', wake_at = %(now)s,"
+    " waits_for = CASE state WHEN 'RUNNING' THEN waits_for END"
+    " WHERE id = %(id)s AND (state = 'SUSPENDED' AND waits_for = 'approval'"
+    " OR state = 'RUNNING' AND wake_at > %(now)s) RETURNING id"
+)
 
 
 def note_life(connection: Connection, run_id: UUID, now: datetime) -> None:

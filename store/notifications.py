@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from kernel.errors import NotFound
 from kernel.ids import new_id
 from store.approval_tables import notification
+from store.driver import as_json, execute
 from workflows.states import NotificationState, predecessors
 
 LEASE = timedelta(minutes=2)
@@ -84,13 +85,15 @@ def announce(
     `kind` is asked, reminder, escalated, reassigned, outcome, voided or comment; `audience` names `groups`
     and `people` by their ids.
     """
-    row = {"id": new_id(), "approval_id": approval_id, "kind": kind, "level": level, "audience": audience}
-    new = {**row, "state": NotificationState.PENDING, "next_at": now, "created_at": now}
-    adding = insert(notification).values(new)
-    first = _row.announcement.is_(None)
-    connection.execute(
-        adding.on_conflict_do_nothing(index_elements=["approval_id", "kind", "level"], index_where=first)
-    )
+    row = {"id": new_id(), "approval_id": approval_id, "kind": kind, "level": level, "now": now}
+    execute(connection, _ANNOUNCE, {**row, "audience": as_json(audience)})
+
+
+_ANNOUNCE = (
+    "INSERT INTO sluice.notification (id, approval_id, kind, level, audience, state, next_at, created_at)"
+    " VALUES (%(id)s, %(approval_id)s, %(kind)s, %(level)s, %(audience)s, 'PENDING', %(now)s, %(now)s)"
+    " ON CONFLICT (approval_id, kind, level) WHERE announcement IS NULL DO NOTHING"
+)
 
 
 def claim(connection: Connection, now: datetime) -> Notification | None:

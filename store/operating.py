@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from store.runs import RunRow, get_run
 from store.tables import task_run, workflow_run
@@ -17,8 +17,7 @@ def lock_run(connection: Connection, run_id: UUID) -> RunRow:
 
     Executions that work on it only read that they may; they wait for a moment before their next effect.
     """
-    connection.execute(select(_run.id).where(_run.id == run_id).with_for_update(key_share=True))
-    return get_run(connection, run_id)
+    return get_run(connection, run_id, lock=True)
 
 
 def ask(connection: Connection, run: RunRow, requested: str | None) -> bool:

@@ -82,7 +82,8 @@ def reassignments(request: Request) -> Answer:
 
 
 def _detail(request: Request, approval_id: UUID) -> Answer:
-    return Answer(ApprovalDetailView.of_file(open_file(request.deployment, approval_id, request.person)))
+    file = open_file(request.deployment, approval_id, request.person, records=False)
+    return Answer(ApprovalDetailView.of_file(file))
 
 
 ENDPOINTS = (

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from commands.runs import start_run
 from kernel.errors import InvalidRequest
+from store.approvals import open_of_run
 from store.dead_letters import list_for_run
 from store.nested_runs import nested_runs
 from store.progress import progress_of
@@ -60,7 +61,8 @@ def show(request: Request) -> Answer:
         progress = {task.step_key: progress_of(connection, run, task, now) for task in begun}
         nesting = [task.step_key for task in tasks if task.verb == "run"]
         children = nested_runs(connection, run_id, nesting, SHOWN_CHILDREN)
-    return Answer(RunDetailView.with_tasks(run, tasks, progress, children))
+        waiting = [row.id for row in open_of_run(connection, run_id)]
+    return Answer(RunDetailView.with_tasks(run, tasks, progress, children, waiting))
 
 
 def dead_letters(request: Request) -> Answer:

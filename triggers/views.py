@@ -293,13 +293,15 @@ class ChildView(View):
 class RunDetailView(RunView):
     """One run with its tasks. `wake_at` is until when it waits before it tries again, `deadline_at` when it
     has to be over. `children` are the runs that its steps have started, the newest first, at most 100; those
-    of chunks are found by their chunk, or in the list of runs by `parent`."""
+    of chunks are found by their chunk, or in the list of runs by `parent`. `approvals` are requests that
+    nobody has decided yet, those of chunks too."""
 
     wake_at: datetime | None
     deadline_at: datetime | None
 
     tasks: list[TaskView] = Field(default_factory=list)
     children: list[ChildView] = Field(default_factory=list)
+    approvals: list[UUID] = Field(default_factory=list)
 
     @classmethod
     def with_tasks(
@@ -308,6 +310,7 @@ class RunDetailView(RunView):
         tasks: Sequence[TaskRow],
         progress: Mapping[str, Progress],
         children: Sequence[NestedRun],
+        approvals: Sequence[UUID],
     ) -> "RunDetailView":
         """The view of a run and its tasks; `progress` is by step key."""
         times = {"wake_at": row.wake_at, "deadline_at": row.deadline_at}
@@ -316,6 +319,7 @@ class RunDetailView(RunView):
             **times,
             tasks=[TaskView.of(task, progress.get(task.step_key)) for task in tasks],
             children=[ChildView.of(child) for child in children],
+            approvals=list(approvals),
         )
 
 

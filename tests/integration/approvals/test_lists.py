@@ -8,6 +8,7 @@ from commands.approvals import Wanted, list_for, open_file
 from kernel.errors import Forbidden
 from kernel.people import Person
 from kernel.redaction import REDACTED
+from tests.integration.api.test_api import call
 from tests.support.approvals import CARLA, CONRAD, FRED, asked, go_on, say, suspended
 from tests.support.operators import OLIVE
 from tests.support.world import ADA, World
@@ -81,3 +82,34 @@ def test_the_records_are_gone_with_the_run(world: World) -> None:
     assert file.approval.summary["writes"][0]["records"] == 3
     assert file.approval.told_at is not None
     assert file.approval.told_at - file.approval.requested_at < timedelta(hours=1)
+
+
+def test_a_run_names_the_requests_that_it_waits_for(world: World) -> None:
+    run = suspended(world)
+    request = asked(world, run)[0]
+    shown = call(world, "runs_get", id=str(run.id)).body
+    assert (shown["state"], shown["waits_for"], shown["approvals"]) == (
+        "SUSPENDED", "approval", [str(request.id)],
+    )  # fmt: skip
+    assert shown["actions"] == ["cancel", "pause"]
+    say(world, request.id, CARLA)
+    go_on(world, run)
+    shown = call(world, "runs_get", id=str(run.id)).body
+    assert (shown["waits_for"], shown["approvals"]) == (None, [])
+
+
+def test_the_api_says_how_the_caller_stands_to_a_request(world: World) -> None:
+    request = asked(world, suspended(world))[0]
+    where = {"id": str(request.id)}
+    seen = call(world, "approvals_get", **where, person=CARLA).body
+    assert (seen["standing"], seen["still_needed"]) == ("may_decide", 1)
+    refused = call(world, "approvals_decide", **where, body={"decision": "approve"}, person=FRED)
+    assert (refused.status, refused.body["errors"][0]["code"]) == (403, "not_asked")
+    decided = call(world, "approvals_decide", **where, body={"decision": "approve"}, person=CARLA)
+    assert (decided.status, decided.body["state"]) == (200, "APPROVED")
+    late = call(world, "approvals_decide", **where, body={"decision": "approve"}, person=CONRAD)
+    assert (late.status, late.body["errors"][0]["code"]) == (409, "approved")
+    listed = call(world, "approvals_list", query={"mine": "true"}, person=CONRAD).body
+    assert listed == {"items": [], "next": None}
+    wrong = call(world, "approvals_list", query={"mine": "perhaps"})
+    assert wrong.status == 400

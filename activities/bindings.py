@@ -119,11 +119,21 @@ def changed(before: Records, after: Records, key: Sequence[str]) -> Changed:
         if len(was) == len(now) == 1:
             altered += [(was[0], now[0])] if _plain(was[0]) != _plain(now[0]) else []
             continue
-        kept = [_plain(one) for one in was]
-        added += [one for one in now if _plain(one) not in kept]
-        there = [_plain(one) for one in now]
-        removed += [one for one in was if _plain(one) not in there]
+        added += _without(now, was)
+        removed += _without(was, now)
     return Changed(added, removed, altered)
+
+
+def _without(some: Sequence[Record], others: Sequence[Record]) -> list[Record]:
+    """Those of `some` that `others` lacks; of equal ones, as many as it lacks."""
+    left = [_plain(one) for one in others]
+    lacking = []
+    for one in some:
+        if _plain(one) in left:
+            left.remove(_plain(one))
+        else:
+            lacking.append(one)
+    return lacking
 
 
 def _by_key(records: Records, key: Sequence[str]) -> dict[str, list[Record]]:

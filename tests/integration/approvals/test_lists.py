@@ -100,14 +100,14 @@ def test_a_run_names_the_requests_that_it_waits_for(world: World) -> None:
 
 def test_the_api_says_how_the_caller_stands_to_a_request(world: World) -> None:
     request = asked(world, suspended(world))[0]
-    where = {"id": str(request.id)}
-    seen = call(world, "approvals_get", **where, person=CARLA).body
+    own = str(request.id)
+    seen = call(world, "approvals_get", id=own, person=CARLA).body
     assert (seen["standing"], seen["still_needed"]) == ("may_decide", 1)
-    refused = call(world, "approvals_decide", **where, body={"decision": "approve"}, person=FRED)
+    refused = call(world, "approvals_decide", id=own, body={"decision": "approve"}, person=FRED)
     assert (refused.status, refused.body["errors"][0]["code"]) == (403, "not_asked")
-    decided = call(world, "approvals_decide", **where, body={"decision": "approve"}, person=CARLA)
+    decided = call(world, "approvals_decide", id=own, body={"decision": "approve"}, person=CARLA)
     assert (decided.status, decided.body["state"]) == (200, "APPROVED")
-    late = call(world, "approvals_decide", **where, body={"decision": "approve"}, person=CONRAD)
+    late = call(world, "approvals_decide", id=own, body={"decision": "approve"}, person=CONRAD)
     assert (late.status, late.body["errors"][0]["code"]) == (409, "approved")
     listed = call(world, "approvals_list", query={"mine": "true"}, person=CONRAD).body
     assert listed == {"items": [], "next": None}

@@ -261,3 +261,12 @@ def test_operators_hand_on_what_others_are_asked(world: World) -> None:
     row = address.rpartition("/")[2]
     reassign(world.deployment, UUID(row), ["finance-directors"], "on leave", OPERATOR)
     assert "finance-directors" in visitor(world, FRED).open(address).words
+
+
+def test_a_request_whose_run_is_gone_cannot_be_decided_even_if_it_was_left_open(world: World) -> None:
+    address, carla = page(world), visitor(world, CARLA)
+    form = carla.open(address).form("/confirm")
+    world.sql("UPDATE sluice.workflow_run SET state = 'FAILED' RETURNING 1")
+    assert WORDS[Standing.CANCELLED] in carla.open(address).words
+    reply = carla.send(form, decision="approve")
+    assert (reply.status, "Your decision was not taken." in reply.words) == (409, True)

@@ -140,11 +140,12 @@ def _run(
 def _to_its_end(
     api: Api, run_id: str, options: argparse.Namespace, console: Console, approver: Approver
 ) -> dict[str, Any]:
-    run = follow(api, run_id, console)
+    seen: dict[str, str] = {}
+    run = follow(api, run_id, console, seen)
     while run["state"] == "SUSPENDED":
         console.print("[dim]The run waits for approval[/]")
         approver.decide(run_id, deny=options.deny)
-        run = follow(api, run_id, console)
+        run = follow(api, run_id, console, seen)
     return run
 
 

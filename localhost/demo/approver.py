@@ -34,7 +34,7 @@ class Approver:
         """Decide all that the run asks. Raises `Unavailable` when no mail comes."""
         for approval in self._api.waiting(run_id):
             mail = self._mail(approval["id"])
-            self._say(f"Mail to {ADDRESS}: {mail['subject']}")
+            self._say(f"Mail to {ADDRESS}: {mail['subject'].strip()}")
             self._say(f"  {self._inbox_url}mails/{mail['id']}")
             self._follow(approval["id"], _link(mail["text"], approval["id"]), deny=deny)
 

@@ -14,12 +14,12 @@ POLL_SECONDS = 0.15
 STUCK_SECONDS = 600.0
 
 
-def follow(api: Api, run_id: str, console: Console) -> dict[str, Any]:
-    """Poll the run until it has ended or waits for people; returns it."""
+def follow(api: Api, run_id: str, console: Console, seen: dict[str, str]) -> dict[str, Any]:
+    """Poll the run until it has ended or waits for people; returns it. `seen` are the states of steps that
+    were told before."""
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8, transient=True) as live:
             return _poll(api, run_id, lambda run: live.update(task_table(run)))
-    seen: dict[str, str] = {}
 
     def say(run: dict[str, Any]) -> None:
         for task in run["tasks"]:

@@ -138,7 +138,8 @@ def _task(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+    named = {name: name.removesuffix("s") if count == 1 else name for name, count in counts.items()}
+    return ", ".join(f"{count:,} {named[name].replace('_', ' ')}" for name, count in counts.items() if count)
 
 
 def _measure(task: Mapping[str, Any], name: str) -> str:

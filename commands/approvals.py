@@ -108,7 +108,7 @@ def open_file(
     deployment: Deployment, approval_id: UUID, person: Person, *, records: bool = True
 ) -> ApprovalFile:
     """One request with everything that helps to decide it; without `records`, without those that would be
-    written and those that were set aside. Raises `NotFound`."""
+    written, those that were set aside, and the request made in its place. Raises `NotFound`."""
     permit(person, "get_approval")
     with deployment.database.reading() as connection:
         row = approvals.get_approval(connection, approval_id)
@@ -119,7 +119,7 @@ def open_file(
         mine = LetterFilter(run_id=run.id, chunk_id=row.chunk_id)
         letters = list_letters(connection, mine, SHOWN_EXCEPTIONS) if records else []
         names = _names(connection, row, run, said, comments)
-        replaced_by = approvals.replacement_of(connection, row)
+        replaced_by = approvals.replacement_of(connection, row) if records else None
     question = question_of(row, said)
     asked_as = asked_by(question, person.id, person.groups)
     standing = standing_of(question, person.id, person.groups, deployment.clock())

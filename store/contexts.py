@@ -12,18 +12,25 @@ from store.blobs import CONTEXT, Blobs
 from store.chunk_pages import ChunkPages
 from store.database import Database
 from store.envelope import Envelope
+from store.recent import Recent
 from store.runs import RunRow, context_key, set_context_key
 from workflows.context import StepOutput
 from workflows.rows import from_json, to_json
 
 
 class ContextStore:
-    """Saves and loads what later segments need: one blob for each segment, whichever execution wrote it."""
+    """Saves and loads what later segments need: one blob for each segment, whichever execution wrote it.
+
+    What a run that waits for people needs then is also kept here for a while, sealed as it is: the process
+    that goes on with it may be the one that has stored it. Whether that is what people have approved, the
+    guards of the writes find out as ever; without the run's key nobody reads it.
+    """
 
     def __init__(self, blobs: Blobs, envelope: Envelope) -> None:
         self._blobs = blobs
         self._envelope = envelope
         self.pages = ChunkPages(blobs, envelope)
+        self._recent = Recent()
 
     def save(
         self, database: Database, run: RunRow, segment: int, outputs: Mapping[str, StepOutput], actor: str
@@ -37,7 +44,10 @@ class ContextStore:
         self, database: Database, run: RunRow, step_key: str, outputs: Mapping[str, StepOutput], actor: str
     ) -> None:
         """The same for a run that waits for people at a step."""
-        self._save(database, run, _held(run.id, run.execution, step_key), outputs, actor)
+        name = _held(run.id, run.execution, step_key)
+        sealed = self._save(database, run, name, outputs, actor)
+        if sealed is not None:
+            self._recent.put(name, sealed)
 
     def keep_lines(
         self,
@@ -52,19 +62,20 @@ class ContextStore:
 
     def _save(
         self, database: Database, run: RunRow, name: str, outputs: Mapping[str, StepOutput], actor: str
-    ) -> None:
+    ) -> bytes | None:
         kept = {
             key: (output.records, output.sensitive)
             for key, output in outputs.items()
             if output.records is not None
         }
         if not kept:
-            return
+            return None
         with database.transaction(actor) as connection:
             key = context_key(connection, run.id)
             key = key or set_context_key(connection, run.id, self._envelope.new_wrapped_key())
         sealed = self._envelope.seal(key, _encode(kept), name)
         self._blobs.write(CONTEXT, name, sealed, overwrite=True)
+        return sealed
 
     def load(self, database: Database, run: RunRow, segment: int) -> dict[str, StepOutput]:
         """What the segment before `segment` left; empty when it left nothing."""
@@ -90,7 +101,7 @@ class ContextStore:
         if key is None:
             return {}
         try:
-            sealed = self._blobs.read(CONTEXT, name)
+            sealed = self._recent.take(name) or self._blobs.read(CONTEXT, name)
         except NotFound:
             return {}
         return _decode(self._envelope.open(key, sealed, name))

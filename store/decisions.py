@@ -16,9 +16,6 @@ from store.approval_tables import (
     approval_viewing,
     notification,
 )
-from store.approval_tables import (
-    person as person_table,
-)
 from store.driver import adapted, execute
 
 NO_LINK = UUID(int=0)
@@ -83,9 +80,13 @@ def insert_comment(connection: Connection, approval_id: UUID, actor: str, text: 
 
 def comments_of(connection: Connection, approval_id: UUID) -> list[CommentRow]:
     """All comments about a request, in order."""
-    columns = [approval_comment.c[part.name] for part in fields(CommentRow)]
-    mine = select(*columns).where(approval_comment.c.approval_id == approval_id)
-    return [CommentRow(**row._mapping) for row in connection.execute(mine.order_by(approval_comment.c.id))]
+    return [CommentRow(**row) for row in execute(connection, _COMMENTS, {"id": approval_id})]
+
+
+_COMMENTS = (
+    f"SELECT {', '.join(part.name for part in fields(CommentRow))} FROM sluice.approval_comment"  # noqa: S608
+    " WHERE approval_id = %(id)s ORDER BY id"
+)
 
 
 def note_viewing(
@@ -106,7 +107,7 @@ def count_announced(connection: Connection, approval_id: UUID, kind: str) -> int
 
 def names_of(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     """The names of people who have been here, by id."""
-    rows = connection.execute(
-        select(person_table.c.id, person_table.c.name).where(person_table.c.id.in_(ids))
+    rows = execute(
+        connection, "SELECT id, name FROM sluice.person WHERE id = ANY(%(ids)s)", {"ids": list(ids)}
     )
-    return {row.id: row.name for row in rows}
+    return {row["id"]: row["name"] for row in rows}

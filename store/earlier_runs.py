@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from store.driver import execute
 from store.runs import RunRow, get_tasks
-from store.tables import workflow_run
-from workflows.states import RunState
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,16 @@ class EarlierRun:
 
 def last_confirmed(connection: Connection, run: RunRow) -> EarlierRun | None:
     """The last run of the same workflow that ended well before this one was created."""
-    table = workflow_run.c
-    same = (table.workflow == run.workflow) & (table.environment == run.environment)
-    before = (table.state == RunState.SUCCEEDED) & (table.created_at < run.created_at)
-    query = select(table.id, table.finished_at).where(same, before).order_by(table.created_at.desc()).limit(1)
-    found = connection.execute(query).first()
+    given = {"workflow": run.workflow, "environment": run.environment, "created_at": run.created_at}
+    found = execute(connection, _LAST, given).fetchone()
     if found is None:
         return None
-    measures = {task.step_key: task.measures or {} for task in get_tasks(connection, found.id)}
-    return EarlierRun(found.id, found.finished_at, measures)
+    measures = {task.step_key: task.measures or {} for task in get_tasks(connection, found["id"])}
+    return EarlierRun(found["id"], found["finished_at"], measures)
+
+
+_LAST = (
+    "SELECT id, finished_at FROM sluice.workflow_run WHERE workflow = %(workflow)s"
+    " AND environment = %(environment)s AND state = 'SUCCEEDED' AND created_at < %(created_at)s"
+    " ORDER BY created_at DESC LIMIT 1"
+)

@@ -206,7 +206,7 @@ class Lanes:
 
     def _commit(self, *, alone: bool = False) -> None:
         """Write down what is known, unless the run is to stop."""
-        with self._services.database.transaction(ENGINE) as connection:
+        with self._services.database.transaction(ENGINE, swift=True) as connection:
             check_going(connection, self._anything(), alone=alone)
             self._notes.write(connection)
 
@@ -224,7 +224,7 @@ class Lanes:
         for lane in asking:
             assert lane.asks is not None
             keep_lines(self._services, self._at.run, lane.asks)
-        with self._services.database.transaction(ENGINE) as connection:
+        with self._services.database.transaction(ENGINE, swift=True) as connection:
             check_going(connection, self._anything(), alone=bool(asking))
             self._notes.write(connection)
             chunks.finish_chunks(connection, ends, now)

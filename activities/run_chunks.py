@@ -89,7 +89,7 @@ class _Chunks:
         """Begin the chunks that have not ended, unless the run or the dispatch is to stop."""
         run, step = self.work.run, self.work.step
         numbers = [number for one in self.asked for number in one.numbers()]
-        with self.services.database.transaction(ENGINE) as connection:
+        with self.services.database.transaction(ENGINE, swift=True) as connection:
             if runs.signal(connection, run.id, run.execution, now) is not Signal.GO or self._halted(
                 connection
             ):

@@ -7,31 +7,28 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
-from sqlalchemy.types import Text
 
 from kernel.ids import new_id
 from store.attempts import Attempt
+from store.driver import execute
 from store.runs import TaskRow, task_of
 from store.tables import task_run
 from workflows.states import TaskState
 
-_chunks = bindparam("chunks", type_=ARRAY(PGUUID(as_uuid=True)))
-_now = bindparam("now", type_=TIMESTAMP(timezone=True))
-
 # PENDING, FAILED or SUSPENDED becomes RUNNING, as `store.runs.begin_task` has it; one that is not there yet
 # is begun as it is written.
-_BEGIN = text(
+_BEGIN = (
     "INSERT INTO sluice.task_run (id, run_id, chunk_id, step_key, position, verb, state, attempt, started_at)"
-    " SELECT id, :run_id, chunk_id, :step_key, :position, :verb, 'RUNNING', 1, :now"
-    " FROM unnest(:ids, :chunks) AS given(id, chunk_id)"
+    " SELECT id, %(run_id)s, chunk_id, %(step_key)s, %(position)s, %(verb)s, 'RUNNING', 1, %(now)s"
+    " FROM unnest(%(ids)s::uuid[], %(chunks)s::uuid[]) AS given(id, chunk_id)"
     " ON CONFLICT ON CONSTRAINT task_run_step_key DO UPDATE SET state = 'RUNNING',"
     " attempt = task_run.attempt + CASE task_run.state WHEN 'SUSPENDED' THEN 0 ELSE 1 END,"
     " started_at = excluded.started_at, finished_at = NULL, failure = NULL"
     " WHERE task_run.state IN ('PENDING', 'FAILED', 'SUSPENDED')"
-).bindparams(_chunks, _now, bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True))))
+)
 
 
 @dataclass(frozen=True)
@@ -47,12 +44,12 @@ class StepPlace:
 def begin_tasks(connection: Connection, place: StepPlace, chunk_ids: Sequence[UUID], now: datetime) -> None:
     """The step begins in these chunks. A task that runs already, or is done, stays as it is."""
     ids = [new_id() for _ in chunk_ids]
-    connection.execute(_BEGIN, {**vars(place), "ids": ids, "chunks": list(chunk_ids), "now": now})
+    execute(connection, _BEGIN, {**vars(place), "ids": ids, "chunks": list(chunk_ids), "now": now})
 
 
 # What is only waited for again and again is one attempt, as `store.attempts.record_attempt` has it.
-_END = text(
-    "UPDATE sluice.task_run SET state = given.state, finished_at = :now,"
+_END = (
+    "UPDATE sluice.task_run SET state = given.state, finished_at = %(now)s,"
     " counts = coalesce(given.counts::jsonb, task_run.counts),"
     " measures = coalesce(given.measures::jsonb, task_run.measures),"
     " failure = given.failure::jsonb, batch_digest = coalesce(given.digest, task_run.batch_digest),"
@@ -63,14 +60,12 @@ _END = text(
     " ELSE task_run.attempts || coalesce(given.failed::jsonb, '[]') END,"
     " attempt = task_run.attempt + CASE WHEN given.failed::jsonb -> 'counted' = 'true'"
     " AND given.state = 'RUNNING' THEN 1 ELSE 0 END"
-    " FROM unnest(:chunks, :states, :counts, :measures, :failures, :digests, :failed)"
+    " FROM unnest(%(chunks)s::uuid[], %(states)s::text[], %(counts)s::text[], %(measures)s::text[],"
+    " %(failures)s::text[], %(digests)s::text[], %(failed)s::text[])"
     " AS given(chunk_id, state, counts, measures, failure, digest, failed)"
-    " WHERE task_run.run_id = :run_id AND task_run.chunk_id = given.chunk_id AND step_key = :step_key"
-    " AND (task_run.state = 'RUNNING' OR task_run.state = given.state)"
-).bindparams(
-    _chunks, _now, *(bindparam(name, type_=ARRAY(Text)) for name in ("states", "counts", "measures")),
-    *(bindparam(name, type_=ARRAY(Text)) for name in ("failures", "digests", "failed")),
-)  # fmt: skip
+    " WHERE task_run.run_id = %(run_id)s AND task_run.chunk_id = given.chunk_id"
+    " AND step_key = %(step_key)s AND (task_run.state = 'RUNNING' OR task_run.state = given.state)"
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,8 @@ class TaskEnd:
 
 def end_tasks(connection: Connection, place: StepPlace, ends: Sequence[TaskEnd], now: datetime) -> None:
     """Write down how the step's running tasks have ended; one that was repeated counts again."""
-    connection.execute(
+    execute(
+        connection,
         _END,
         {
             "run_id": place.run_id,

@@ -8,16 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, case, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
-from sqlalchemy.dialects.postgresql import UUID as PGUUID
-from sqlalchemy.types import Integer, Text
+from sqlalchemy import Connection, func, select
 
+from store.driver import execute, only
 from store.tables import chunk_run, task_run
 from workflows.states import TaskState, predecessors
 
 _chunk = chunk_run.c
-_ids = bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True)))
 UNFINISHED = (TaskState.PENDING, TaskState.RUNNING, TaskState.SUSPENDED)
 
 
@@ -46,11 +43,25 @@ class ChunkRow:
 
 
 CHUNK_COLUMNS = tuple(chunk_run.c[part.name] for part in fields(ChunkRow))
+_NAMES = ", ".join(part.name for part in fields(ChunkRow))
 
 
 def chunk_of(row: Any) -> ChunkRow:
     """The chunk that a row of the table describes."""
-    return ChunkRow(**{**row._mapping, "state": TaskState(row.state)})
+    return _stored(row._mapping)
+
+
+def _stored(row: Mapping[str, Any]) -> ChunkRow:
+    return ChunkRow(**{**row, "state": TaskState(row["state"])})
+
+
+_BEGIN = (
+    "UPDATE sluice.chunk_run SET state = 'RUNNING',"  # noqa: S608 - our columns
+    " attempt = attempt + CASE state WHEN 'PENDING' THEN 1 ELSE 0 END, starts = starts + 1,"
+    " started_at = CASE state WHEN 'PENDING' THEN %(now)s::timestamptz ELSE started_at END, wake_at = NULL"
+    " WHERE run_id = %(run_id)s AND step_key = %(step_key)s AND number = ANY(%(numbers)s::int[])"
+    f" AND state IN ('PENDING', 'RUNNING', 'SUSPENDED') RETURNING {_NAMES}"
+)
 
 
 def begin_chunks(
@@ -58,19 +69,9 @@ def begin_chunks(
 ) -> list[ChunkRow]:
     """Chunks that have not ended become RUNNING; returns those. One that runs already was begun by an
     activity that died, or that is executed twice: it just goes on."""
-    startable = _chunk.state.in_(UNFINISHED)
-    anew = _chunk.state == TaskState.PENDING
-    values = {
-        "state": TaskState.RUNNING,
-        "attempt": _chunk.attempt + case((anew, 1), else_=0),
-        "starts": _chunk.starts + 1,
-        "started_at": case((anew, now), else_=_chunk.started_at),
-        "wake_at": None,
-    }
-    wanted = _chunk.number == func.any(bindparam("numbers", list(numbers), type_=ARRAY(Integer)))
-    mine = (_chunk.run_id == run_id) & (_chunk.step_key == step_key) & wanted
-    changed = chunk_run.update().where(mine, startable).values(values).returning(*CHUNK_COLUMNS)
-    return sorted((chunk_of(row) for row in connection.execute(changed)), key=lambda chunk: chunk.number)
+    given = {"run_id": run_id, "step_key": step_key, "numbers": list(numbers), "now": now}
+    begun = (_stored(row) for row in execute(connection, _BEGIN, given))
+    return sorted(begun, key=lambda chunk: chunk.number)
 
 
 def numbers_of_page(
@@ -93,16 +94,11 @@ def forgive_starts(connection: Connection, ids: Collection[UUID]) -> None:
     connection.execute(chunk_run.update().where(_chunk.id.in_(ids)).values(starts=0))
 
 
-_FINISH = text(
-    "UPDATE sluice.chunk_run SET state = given.state, finished_at = :now, failure = given.failure::jsonb,"
+_FINISH = (
+    "UPDATE sluice.chunk_run SET state = given.state, finished_at = %(now)s, failure = given.failure::jsonb,"
     " wake_at = NULL, starts = 0"
-    " FROM unnest(:ids, :states, :failures) AS given(id, state, failure)"
+    " FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(failures)s::text[]) AS given(id, state, failure)"
     " WHERE chunk_run.id = given.id AND chunk_run.state = 'RUNNING'"
-).bindparams(
-    _ids,
-    bindparam("now", type_=TIMESTAMP(timezone=True)),
-    bindparam("states", type_=ARRAY(Text)),
-    bindparam("failures", type_=ARRAY(Text)),
 )
 
 
@@ -122,7 +118,7 @@ def finish_chunks(connection: Connection, ends: Sequence[ChunkEnd], now: datetim
     failures = [None if end.failure is None else json.dumps(end.failure) for end in ends]
     states = [end.state.value for end in ends]
     given = {"ids": [end.id for end in ends], "states": states, "failures": failures, "now": now}
-    connection.execute(_FINISH, given)
+    execute(connection, _FINISH, given)
 
 
 def await_chunks(connection: Connection, ids: Collection[UUID], wake_at: datetime) -> None:
@@ -163,8 +159,13 @@ def count_chunks(connection: Connection, run_id: UUID, step_key: str) -> Counter
 
 def count_failed(connection: Connection, run_id: UUID, step_key: str) -> int:
     """How many chunks of the dispatch have failed."""
-    mine = (_chunk.run_id == run_id) & (_chunk.step_key == step_key) & (_chunk.state == TaskState.FAILED)
-    return connection.execute(select(func.count()).where(mine)).scalar_one()
+    return int(only(execute(connection, _FAILED, {"run_id": run_id, "step_key": step_key}))["count"])
+
+
+_FAILED = (
+    "SELECT count(*) AS count FROM sluice.chunk_run"
+    " WHERE run_id = %(run_id)s AND step_key = %(step_key)s AND state = 'FAILED'"
+)
 
 
 @dataclass(frozen=True)

@@ -161,9 +161,12 @@ def _visitor(visit: Visit) -> str | None:
 
 
 def _sign_out(visit: Visit) -> Mapping[str, str] | None:
-    """The form that signs out of a session of ours."""
-    if visit.site.door.sign_in is None or _visitor(visit) is None:
+    """How to sign out: by a form where the session is ours, else by the platform's page."""
+    door = visit.site.door
+    if _visitor(visit) is None or not (door.sign_in or door.platform):
         return None
+    if door.sign_in is None:
+        return {"address": "/.auth/logout", "token": ""}
     return {"address": "/sign-out", "token": visit.token("sign out")}
 
 

@@ -70,6 +70,8 @@ def test_where_the_platform_signs_in_there_is_no_page_for_it(waiting: Waiting) -
     for method in ("GET", "POST"):
         assert who.ask(method, "/sign-in").status == 404
     assert who.ask("POST", "/sign-out").status == 404
+    person = CARLA
+    assert 'href="/.auth/logout"' in who.ask("GET", waiting.address).text
 
 
 @pytest.mark.parametrize(

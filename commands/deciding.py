@@ -225,6 +225,7 @@ def reassign(
         if not asked_by(question_of(row, said), person.id, person.groups):
             permit(person, "reassign_any_approval")
         _check_reassigned(row, run, to, reason, person)
+        _check_known(deployment, to)
         values = {"approvers": list(dict.fromkeys(to)), "excluded": [*row.excluded, person.id]}
         approvals.change_open(connection, row.id, **values)
         changed = approvals.get_approval(connection, row.id)
@@ -246,6 +247,16 @@ def _check_reassigned(row: ApprovalRow, run: RunRow, to: list[str], reason: str,
     if wrong := [name for name in to if name in barred]:
         said = f"{', '.join(wrong)} requested the run or hands it on, and cannot decide it."
         raise InvalidRequest("These people may not decide it.", faults=[Fault("barred", said, path="/to")])
+
+
+def _check_known(deployment: Deployment, to: list[str]) -> None:
+    """A name with a mistake in it would leave nobody to decide. Raises `Unavailable` when it is not known who
+    is in a group."""
+    groups = [name for name in to if not name.startswith("person:")]
+    if unknown := [name for name in groups if not deployment.directory.members(name)]:
+        names = ", ".join(unknown)
+        said = f"Nobody is known to be in {names}. Name groups of the settings, or `person:` and an id."
+        raise InvalidRequest("There is nobody to hand it on to.", faults=[Fault("nobody", said, path="/to")])
 
 
 def note_viewing(

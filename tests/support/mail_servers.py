@@ -65,10 +65,12 @@ def mail_server(security: str = "none", certificate: Path | None = None) -> Iter
         context.load_cert_chain(certificate)
     starttls = context if security == "starttls" else None
 
+    strict = security == "starttls"
+
     def protocol() -> SMTP:
         return SMTP(
-            state, tls_context=starttls, require_starttls=security == "starttls", auth_required=security == "starttls",
-            authenticator=_authenticate, auth_require_tls=security == "starttls", loop=loop,
+            state, tls_context=starttls, require_starttls=strict, auth_required=strict,
+            authenticator=_authenticate, auth_require_tls=strict, loop=loop,
         )  # fmt: skip
 
     wrapped = context if security == "tls" else None

@@ -22,6 +22,7 @@ from activities.contract import Next, Outcome, SegmentInput
 from activities.run_segment import run_segment
 from activities.services import Services
 from adapters.contract import Adapter
+from adapters.identity.people_file import PeopleFile
 from adapters.registry import get_adapter, operations_of
 from commands.connectors import save_connector, save_object_type
 from commands.deployment import Deployment
@@ -253,7 +254,16 @@ def make_world(app_url: str, owner_url: str, erp_url: str, storage: str) -> Worl
         Gates(Secret(storage)),
     )  # fmt: skip
     deployment = Deployment(
-        database, blobs, envelope, engine, operations_of, clock, "sandbox", 1_000_000, Counted()
+        database,
+        blobs,
+        envelope,
+        engine,
+        operations_of,
+        clock,
+        "sandbox",
+        1_000_000,
+        Counted(),
+        directory=PeopleFile(EXAMPLES / "people.json"),
     )
     world = World(deployment, services, erp_url, owner_url.replace("+psycopg", ""))
     _register(world, address)

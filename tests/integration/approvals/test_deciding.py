@@ -204,6 +204,7 @@ def test_handing_on_to_one_person(world: World) -> None:
         ([f"person:{ADA.id}"], OLIVE, "may not decide"),
         ([f"person:{OLIVE.id}"], OLIVE, "may not decide"),
         ([DIRECTORS], FRED, "needs operator"),
+        (["finance-directers"], OLIVE, "nobody to hand it on to"),
     ],
 )
 def test_who_cannot_hand_on_to_whom(world: World, to: list[str], person: Person, why: str) -> None:

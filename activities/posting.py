@@ -220,7 +220,8 @@ class Batch:
         silent += self._outcomes([key for key in keys if key in doubted], REFUSED_LATER)
         now = self.work.services.clock()
         with self.work.services.database.transaction(ENGINE, swift=True) as connection:
-            postings.await_postings(connection, keys)
+            if len(keys) > 1:  # one alone needs no order
+                postings.await_postings(connection, keys)
             confirmed = postings.move_postings(connection, _UNKNOWN, PostingState.CONFIRMED, good, now)
             refused = postings.move_postings(connection, _UNKNOWN, PostingState.REJECTED, bad, now)
             held = postings.move_postings(connection, [PostingState.SENT], PostingState.IN_DOUBT, silent, now)

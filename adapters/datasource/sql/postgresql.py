@@ -4,7 +4,7 @@ import select as sockets
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import URL, Connection, Executable, TableClause, any_, bindparam, func, select, text
+from sqlalchemy import URL, Connection, Executable, TableClause, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
@@ -66,7 +66,7 @@ class PostgreSQL(dialect.Dialect):
         return connection.execution_options(postgresql_readonly=True)
 
     def prepare_write(self, connection: Connection) -> None:
-        connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
     def insert_missing(self, table: TableClause, key: str, columns: Sequence[Column]) -> Executable:
         arrays = (

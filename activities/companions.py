@@ -1,11 +1,13 @@
 """Calls for the same thing at the same moment share their work, as commits of a database do.
 
-While one call is at work, those that come meanwhile wait, and then go together. That pays as long as most of
-their work can be shared; where it turns out that each takes its own time, each goes by itself, so that nobody
-waits for another's slow call.
+While one call is at work, those that come meanwhile wait, and then go together; when calls come one after the
+other, each waits for a moment for more, as commits of a database may. That pays as long as most of their work
+can be shared; where it turns out that each takes its own time, each goes by itself, so that nobody waits for
+another's slow call.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,9 @@ MOST = 50
 """Calls that go together."""
 QUICK_SECONDS = 0.02
 """How long the part of a call that cannot be shared may take, so that others may wait for it."""
+GATHER_SECONDS = 0.005
+"""How long a call lets others come that go with it, when there were others just before."""
+_JUST_SECONDS = 0.05
 _WEIGHT = 0.3
 _REMEMBERED = 64
 
@@ -34,12 +39,13 @@ class _Ticket[Request, Answer]:
 
 @dataclass
 class _Line[Request, Answer]:
-    """Those who wait for the same thing, whether someone is at work, and how long the own part of a call was
-    lately, in seconds."""
+    """Those who wait for the same thing, whether someone is at work, how long the own part of a call was
+    lately, in seconds, and the monotonic time at which the last ones were done."""
 
     waiting: list[_Ticket[Request, Answer]] = field(default_factory=list)
     busy: bool = False
     own: float = 0.0
+    done_at: float = float("-inf")
 
 
 class Companions[Request, Answer]:
@@ -78,6 +84,8 @@ class Companions[Request, Answer]:
         return line
 
     def _lead(self, line: _Line[Request, Answer], together: Together[Request, Answer]) -> None:
+        if time.monotonic() - line.done_at < _JUST_SECONDS:
+            time.sleep(GATHER_SECONDS)
         with self._lock:
             taken, line.waiting = line.waiting[:MOST], line.waiting[MOST:]
         try:
@@ -95,6 +103,7 @@ class Companions[Request, Answer]:
     def _hand_over(self, line: _Line[Request, Answer]) -> None:
         with self._lock:
             line.busy = bool(line.waiting)
+            line.done_at = time.monotonic()
             if line.waiting:
                 line.waiting[0].leads = True
                 line.waiting[0].ready.set()

@@ -153,8 +153,8 @@ INSTANCE_GB, BUSY = 2.0, 0.7
 """An instance of 2 GB has one core; assumed to be busy for this share of the time that is paid for."""
 
 MEASURED: Mapping[int, Measured] = {
-    1: Measured(commits=2.7, statements=11.3, wal_bytes=15_800, kept_bytes=4_200, cpu_ms=10.5),
-    50: Measured(commits=0.20, statements=0.56, wal_bytes=11_350, kept_bytes=5_750, cpu_ms=1.56),
+    1: Measured(commits=1.8, statements=7.7, wal_bytes=15_900, kept_bytes=4_400, cpu_ms=7.4),
+    50: Measured(commits=0.23, statements=0.56, wal_bytes=11_300, kept_bytes=5_600, cpu_ms=1.8),
 }
 """By `batch`: what `bench counts` said in November 2026."""
 PROCESSES = 4

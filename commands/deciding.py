@@ -216,6 +216,7 @@ def reassign(
     """Have others decide, instead of those who were asked: groups, or people as `person:` and an id. An
     operator may, and whoever is asked; they cannot decide it themselves after that."""
     permit(person, "reassign_approval")
+    _check_known(deployment, to)  # before any row is locked: the directory may be far away
     now = deployment.clock()
     with deployment.database.transaction(person.id) as connection:
         row = approvals.get_approval(connection, approval_id)
@@ -225,7 +226,6 @@ def reassign(
         if not asked_by(question_of(row, said), person.id, person.groups):
             permit(person, "reassign_any_approval")
         _check_reassigned(row, run, to, reason, person)
-        _check_known(deployment, to)
         values = {"approvers": list(dict.fromkeys(to)), "excluded": [*row.excluded, person.id]}
         approvals.change_open(connection, row.id, **values)
         changed = approvals.get_approval(connection, row.id)

@@ -24,6 +24,8 @@ _WHEN = re.compile(r"[0-9]{1,12}")
 class FormTooOld(Forbidden):
     """A form that was genuine but stood open for too long."""
 
+    code = "form_too_old"
+
 
 @dataclass(frozen=True)
 class Browser:

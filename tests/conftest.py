@@ -1,5 +1,6 @@
 """Fixtures for real services; see tests/support/services.py."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ LONG = ("demo", "secrecy", "faults", "taskhub", "host", "integration")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The long versions of tests that kill what they test: `pytest tests/taskhub tests/demo --soak`."""
     parser.addoption("--soak", action="store_true", help="run crash tests at length")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: much of the time, tests wait for servers."""
+    return (os.process_cpu_count() or 1) + 1
 
 
 def pytest_configure() -> None:

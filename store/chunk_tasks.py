@@ -47,7 +47,9 @@ def begin_tasks(connection: Connection, place: StepPlace, chunk_ids: Sequence[UU
     execute(connection, _BEGIN, {**vars(place), "ids": ids, "chunks": list(chunk_ids), "now": now})
 
 
-# What is only waited for again and again is one attempt, as `store.attempts.record_attempt` has it.
+# What is only waited for again and again is one attempt, as `store.attempts.record_attempt` has it. The chunks
+# are named twice, so that each is found by the index whatever the planner believes of a table that has grown
+# since: by the join alone it read all tasks of the run.
 _END = (
     "UPDATE sluice.task_run SET state = given.state, finished_at = %(now)s,"
     " counts = coalesce(given.counts::jsonb, task_run.counts),"
@@ -64,6 +66,7 @@ _END = (
     " %(failures)s::text[], %(digests)s::text[], %(failed)s::text[])"
     " AS given(chunk_id, state, counts, measures, failure, digest, failed)"
     " WHERE task_run.run_id = %(run_id)s AND task_run.chunk_id = given.chunk_id"
+    " AND task_run.chunk_id = ANY(%(chunks)s::uuid[])"
     " AND step_key = %(step_key)s AND (task_run.state = 'RUNNING' OR task_run.state = given.state)"
 )
 

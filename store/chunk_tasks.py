@@ -47,9 +47,9 @@ def begin_tasks(connection: Connection, place: StepPlace, chunk_ids: Sequence[UU
     execute(connection, _BEGIN, {**vars(place), "ids": ids, "chunks": list(chunk_ids), "now": now})
 
 
-# What is only waited for again and again is one attempt, as `store.attempts.record_attempt` has it. Chunks are
-# named twice, so that each is found by the index whatever the planner believes of a table that has grown since:
-# by the join alone it read all tasks of the run.
+# What is only waited for again and again is one attempt, as `store.attempts.record_attempt` has it.
+# Chunks are named twice, so that each is found by the index, whatever the planner believes of a table that
+# has grown since: by the join alone it read all tasks of the run.
 _END = (
     "UPDATE sluice.task_run SET state = given.state, finished_at = %(now)s,"
     " counts = coalesce(given.counts::jsonb, task_run.counts),"

@@ -96,7 +96,7 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
 
 
 def _teller(console: Console) -> Callable[[str], None]:
-    return lambda text: console.print(f"[dim]{text}[/]", soft_wrap=True)
+    return lambda text: console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def register_examples(api: Api, session: Session) -> None:

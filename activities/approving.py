@@ -1,6 +1,6 @@
 """Whether people have said yes to exactly what is going to be written, and what to ask them if not."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -97,27 +97,38 @@ class Approving:
     def settle(self, asked: Mapping[int, str], facts: Mapping[str, Any]) -> Asks:
         """What is left to ask when these rules hold, each with its reason. Raises `ApprovalRejected` or
         `ApprovalExpired` when people have said no, or nothing, to what would be written."""
+        return self._settle(asked, facts, lambda row: row.digest == self._digest)
+
+    def still_approved(self) -> Asks:
+        """What is left to ask before a guarded write: nothing, when it writes what was approved. It compares
+        only what it writes itself: records of earlier writes may not be there any more."""
+        rows = [row for row in self._latest.values() if row.state in _COUNTS or _unheard_no(row)]
+        asked = {row.rule: row.because for row in rows}
+        return self._settle(asked, rows[0].facts if rows else {}, self._covers)
+
+    def _covers(self, row: ApprovalRow) -> bool:
+        own = {write.step.key: write.digest for write in self._writes}.get(self._work.step.key)
+        told = {write["step"]: write["digest"] for write in row.summary["writes"]}
+        return own is None or told.get(self._work.step.key) == own
+
+    def _settle(
+        self, asked: Mapping[int, str], facts: Mapping[str, Any], covers: Callable[[ApprovalRow], bool]
+    ) -> Asks:
         standing, voided, requests = [], [], []
         for rule, because in asked.items():
             row = self._latest.get(rule)
             if row is not None and _unheard_no(row):
                 raise refusal(row)
-            same = row is not None and row.digest == self._digest
+            same = row is not None and covers(row)
             if row is not None and row.state is ApprovalState.REQUESTED and same:
                 standing.append(row)
             elif row is None or row.state is not ApprovalState.APPROVED or not same:
                 requests.append(self._request(rule, because, facts, row))
         for rule, row in self._latest.items():
-            if row.state in _COUNTS and (row.digest != self._digest or rule not in asked):
+            if row.state in _COUNTS and (rule not in asked or not covers(row)):
                 voided.append(row)
         heard = [row for row in self._latest.values() if row.state in _COUNTS and row not in standing]
         return Asks(self._work.step, standing, voided, requests, [row for row in heard if row not in voided])
-
-    def still_approved(self) -> Asks:
-        """What is left to ask before a guarded write: nothing, when it writes what was approved."""
-        rows = [row for row in self._latest.values() if row.state in _COUNTS or _unheard_no(row)]
-        asked = {row.rule: row.because for row in rows}
-        return self.settle(asked, rows[0].facts if rows else {})
 
     def _request(
         self, rule: int, because: str, facts: Mapping[str, Any], before: ApprovalRow | None

@@ -103,10 +103,15 @@ def test_the_write_itself_looks_again(world: World) -> None:
     run = suspended(world)
     (request,) = asked(world, run)
     say(world, request.id, CARLA)
-    world.sql("UPDATE sluice.approval SET digest = 'other' WHERE id = %s RETURNING 1", [str(request.id)])
     world.sql("UPDATE sluice.workflow_run SET held_step = 'post' WHERE id = %s RETURNING 1", [str(run.id)])
     row = world.run(run.id)
     held = world.services.contexts.load_held(world.deployment.database, replace(row, held_step="limits"))
+    records = held["lines"].records
+    assert records is not None
+    held["lines"] = replace(
+        held["lines"],
+        records=replace(records, rows=[{**records.rows[0], "case_id": "other"}, *records.rows[1:]]),
+    )
     world.services.contexts.hold(world.deployment.database, row, "post", held, "sluice")
     assert go_on(world, run).state is RunState.SUSPENDED
     assert world.run(run.id).held_step == "post"
@@ -140,3 +145,25 @@ def test_two_questions_in_one_run(world: World) -> None:
     say(world, asked(world, run)[1].id, FRED)
     assert go_on(world, run).state is RunState.SUCCEEDED
     assert states(asked(world, run)) == ["APPROVED", "APPROVED"]
+
+
+def test_one_approval_covers_several_writes_of_different_records(world: World) -> None:
+    """The later write no longer has the records of the first: it compares what it sends itself."""
+    first = """
+  - key: first
+    push: {connector: erp, operation: job_ledger, records: log_lines, key: [case_id, activity, work_date, worker]}
+"""
+    more = """  - key: log_lines
+    transform:
+      sql: |
+        SELECT case_id || '-x' AS case_id, activity, worker, work_date, worked_seconds, amount
+        FROM lines ORDER BY case_id
+  - key: limits
+"""
+    run = suspended(world, asking(between=first).replace("  - key: limits\n", more))
+    (request,) = asked(world, run)
+    assert [write["step"] for write in request.summary["writes"]] == ["first", "post"]
+    say(world, request.id, CARLA)
+    assert go_on(world, run).state is RunState.SUCCEEDED
+    assert states(asked(world, run)) == ["APPROVED"]
+    assert len(world.ledger()) == 6

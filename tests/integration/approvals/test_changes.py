@@ -151,9 +151,10 @@ def test_one_approval_covers_several_writes_of_different_records(world: World) -
     """The later write no longer has the records of the first: it compares what it sends itself."""
     first = """
   - key: first
-    push: {connector: erp, operation: job_ledger, records: log_lines, key: [case_id, activity, work_date, worker]}
+    push:
+      {connector: erp, operation: job_ledger, records: more, key: [case_id, activity, work_date, worker]}
 """
-    more = """  - key: log_lines
+    more = """  - key: more
     transform:
       sql: |
         SELECT case_id || '-x' AS case_id, activity, worker, work_date, worked_seconds, amount

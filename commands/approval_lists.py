@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from commands.approvals import Wanted as Narrowed
-from commands.approvals import list_for
+from sqlalchemy import Connection
+
 from commands.deployment import Deployment
 from commands.permissions import permit
-from kernel.errors import NotFound
 from kernel.people import Person
 from store import approvals, decisions
-from store.approvals import ApprovalRow
+from store.approvals import ApprovalFilter, ApprovalRow
 from workflows.states import ApprovalState
 
 OPEN = (ApprovalState.REQUESTED,)
@@ -20,10 +20,13 @@ ENDED = (ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.EXPIRED, 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Requests in these states; `mine` are only those that the viewer may decide now."""
+    """Requests in these states, of any when none is named; `mine` are only those that the viewer may decide
+    now. `after` is the last request of the page before."""
 
-    states: Sequence[ApprovalState]
+    states: Sequence[ApprovalState] = ()
     mine: bool = False
+    run_id: UUID | None = None
+    after: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -36,26 +39,26 @@ class Listed:
     following: UUID | None
 
 
-def list_page(
-    deployment: Deployment, wanted: Wanted, person: Person, after: UUID | None, limit: int
-) -> Listed:
-    """The page after a request; the first one when that is unknown."""
+def list_page(deployment: Deployment, wanted: Wanted, person: Person, limit: int) -> Listed:
+    """A page of at most `limit` requests. Raises `NotFound` when nobody knows the one it is to follow."""
     permit(person, "list_approvals")
-    narrowed = Narrowed(wanted.states, wanted.mine, before=_place(deployment, after))
-    rows = list_for(deployment, narrowed, person, limit + 1)
-    shown = rows[:limit]
-    ids = {str(row.summary["requested_by"]) for row in shown if row.summary.get("requested_by")}
     with deployment.database.reading() as connection:
+        chosen = _filter(connection, wanted, person)
+        rows = approvals.list_approvals(connection, chosen, limit + 1)
+        shown = rows[:limit]
+        ids = {str(row.summary["requested_by"]) for row in shown if row.summary.get("requested_by")}
         names = decisions.names_of(connection, sorted(ids))
     return Listed(shown, names, shown[-1].id if len(rows) > limit else None)
 
 
-def _place(deployment: Deployment, after: UUID | None) -> tuple[object, UUID] | None:
-    if after is None:
-        return None
-    try:
-        with deployment.database.reading() as connection:
-            last = approvals.get_approval(connection, after)
-    except NotFound:
-        return None
+def _filter(connection: Connection, wanted: Wanted, person: Person) -> ApprovalFilter:
+    before = None if wanted.after is None else _place(connection, wanted.after)
+    if not wanted.mine:
+        return ApprovalFilter(wanted.states, wanted.run_id, before=before)
+    names = [*sorted(person.groups), f"person:{person.id}"]
+    return ApprovalFilter(OPEN, wanted.run_id, names, person.id, before)
+
+
+def _place(connection: Connection, after: UUID) -> tuple[datetime, UUID]:
+    last = approvals.get_approval(connection, after)
     return last.requested_at, last.id

@@ -15,7 +15,7 @@ from kernel.people import Person
 from kernel.records import ColumnKind, Records
 from kernel.redaction import redact_record
 from store import approvals, decisions, runs
-from store.approvals import ApprovalFilter, ApprovalRow
+from store.approvals import ApprovalRow
 from store.contexts import ContextStore
 from store.dead_letters import DeadLetter, LetterFilter, list_letters
 from store.decisions import CommentRow, DecisionRow
@@ -81,27 +81,6 @@ class ApprovalFile:
         if self.approval.state is not ApprovalState.REQUESTED:
             return 0
         return max(0, self.approval.quorum - sum(1 for one in self.said if one.decision == "approve"))
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which requests somebody wants to see: `mine` are those that they may decide now."""
-
-    states: Sequence[ApprovalState] = ()
-    mine: bool = False
-    run_id: UUID | None = None
-    before: tuple[Any, UUID] | None = None
-
-
-def list_for(deployment: Deployment, wanted: Wanted, person: Person, limit: int) -> list[ApprovalRow]:
-    """Requests that match, newest first."""
-    permit(person, "list_approvals")
-    names = [*sorted(person.groups), f"person:{person.id}"]
-    mine = {"approvers": names, "not_by": person.id} if wanted.mine else {}
-    states = (ApprovalState.REQUESTED,) if wanted.mine else wanted.states
-    chosen = ApprovalFilter(states=states, run_id=wanted.run_id, before=wanted.before, **mine)  # type: ignore[arg-type]
-    with deployment.database.reading() as connection:
-        return approvals.list_approvals(connection, chosen, limit)
 
 
 def open_file(

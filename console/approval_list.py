@@ -1,12 +1,14 @@
 """The page that lists requests for approval."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from urllib.parse import urlencode
 from uuid import UUID
 
-from commands.approval_lists import ENDED, OPEN, Wanted, list_page
+from commands.approval_lists import ENDED, OPEN, Listed, Wanted, list_page
 from console.visit import Answer, Page, Visit
+from kernel.errors import NotFound
 from workflows.states import ApprovalState
 
 PAGE = 25
@@ -30,7 +32,7 @@ def show(visit: Visit, size: int = PAGE) -> Answer:
     view = visit.query("view") if visit.query("view") in VIEWS else "mine"
     state = _state(visit.query("state")) if view == "decided" else None
     wanted = VIEWS[view] if state is None else Wanted((state,))
-    listed = list_page(visit.deployment, wanted, visit.person, _cursor(visit.query("after")), size)
+    listed = _listed(visit, wanted, size)
     kept = {"view": view, **({"state": state.value.lower()} if state else {})}
     following = {**kept, "after": str(listed.following)} if listed.following else None
     content = {
@@ -45,6 +47,15 @@ def show(visit: Visit, size: int = PAGE) -> Answer:
         "first": f"/approvals?{urlencode(kept)}" if visit.query("after") else None,
     }
     return Page("approvals.html", content)
+
+
+def _listed(visit: Visit, wanted: Wanted, size: int) -> Listed:
+    """The page that was asked for; the first one when nobody knows the request that it is to follow."""
+    after = _cursor(visit.query("after"))
+    try:
+        return list_page(visit.deployment, replace(wanted, after=after), visit.person, size)
+    except NotFound:
+        return list_page(visit.deployment, wanted, visit.person, size)
 
 
 def _state(text: str) -> ApprovalState | None:

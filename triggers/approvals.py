@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from commands.approvals import Wanted, list_for, open_file
+from commands.approval_lists import Wanted, list_page
+from commands.approvals import open_file
 from commands.deciding import Decision, comment, decide, reassign
 from kernel.errors import InvalidRequest, NotFound
-from store.approvals import get_approval
 from triggers.addresses import client_address
 from triggers.approval_views import (
     ApprovalDetailView,
@@ -23,15 +23,12 @@ from workflows.states import ApprovalState
 
 def index(request: Request) -> Answer:
     """Requests for approval, newest first."""
-    state, cursor = state_of(request, ApprovalState), id_of(request, "cursor")
-    before = None
-    if cursor is not None:
-        with request.deployment.database.reading() as connection:
-            last = get_approval(connection, cursor)
-        before = (last.requested_at, last.id)
-    wanted = Wanted([state] if state else [], _flag(request, "mine"), id_of(request, "run"), before)
-    rows = list_for(request.deployment, wanted, request.person, request.limit + 1)
-    return Answer(Page[ApprovalView].cut(rows, request.limit, ApprovalView.of))
+    state = state_of(request, ApprovalState)
+    mine, run_id, after = _flag(request, "mine"), id_of(request, "run"), id_of(request, "cursor")
+    wanted = Wanted([state] if state else [], mine, run_id, after)
+    listed = list_page(request.deployment, wanted, request.person, request.limit)
+    following = str(listed.following) if listed.following else None
+    return Answer(Page[ApprovalView](items=[ApprovalView.of(row) for row in listed.rows], next=following))
 
 
 def _flag(request: Request, name: str) -> bool:

@@ -70,11 +70,6 @@ def make_plan(workflow: Workflow, engine: SqlEngine) -> Plan:
     return Plan(_segments(workflow.steps, engine))
 
 
-def chunk_plan(steps: Sequence[Step], engine: SqlEngine) -> Plan:
-    """The same for the steps inside a dispatch. The chunk's own record is never carried: it is stored."""
-    return Plan(_segments(steps, engine))
-
-
 def _segments(steps: Sequence[Step], engine: SqlEngine) -> tuple[Segment, ...]:
     groups = _groups(steps)
     needs = {step.key: record_references(step, engine) for step in steps}

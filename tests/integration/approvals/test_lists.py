@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from commands.approvals import Wanted, list_for, open_file
+from commands.approval_lists import Wanted, list_page
+from commands.approvals import open_file
 from kernel.errors import Forbidden
 from kernel.people import Person
 from kernel.redaction import REDACTED
@@ -16,7 +17,7 @@ from workflows.deciding import Standing
 
 
 def listed(world: World, person: Person, **wanted: object) -> list[str]:
-    rows = list_for(world.deployment, Wanted(**wanted), person, 50)  # type: ignore[arg-type]
+    rows = list_page(world.deployment, Wanted(**wanted), person, 50).rows  # type: ignore[arg-type]
     return [str(row.id) for row in rows]
 
 
@@ -34,10 +35,11 @@ def test_mine_are_those_that_i_may_decide(world: World) -> None:
 
 def test_pages_go_on_where_they_ended(world: World) -> None:
     requests = [asked(world, suspended(world))[0] for _ in range(3)]
-    first = list_for(world.deployment, Wanted(), CARLA, 2)
-    after = (first[-1].requested_at, first[-1].id)
-    rest = list_for(world.deployment, Wanted(before=after), CARLA, 2)
-    assert [row.id for row in (*first, *rest)] == [row.id for row in reversed(requests)]
+    first = list_page(world.deployment, Wanted(), CARLA, 2)
+    assert first.following == first.rows[-1].id
+    rest = list_page(world.deployment, Wanted(after=first.following), CARLA, 2)
+    assert rest.following is None
+    assert [row.id for row in (*first.rows, *rest.rows)] == [row.id for row in reversed(requests)]
 
 
 def test_whoever_is_asked_sees_the_records_and_others_see_them_redacted(world: World) -> None:

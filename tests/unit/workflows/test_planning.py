@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.workflows.catalogue import ENGINE, EXAMPLE, checked
 from workflows.model import Workflow
-from workflows.planning import Plan, Segment, chunk_plan, make_plan
+from workflows.planning import Plan, Segment, make_plan
 from workflows.sql import SqlEngine
 
 ANOTHER_ENGINE = SqlEngine()
@@ -43,7 +43,7 @@ def select(keys: list[str], how: int) -> str:
 
 
 CALL = {"connector": "c", "operation": "o"}
-ATOMIC = ("fetch", "transform", "govern", "logic_gate", "push", "push")
+KINDS = ("fetch", "transform", "govern", "logic_gate", "push", "push", "dispatch", "run")
 INNER = [{"key": "in", "push": {**CALL, "records": "chunk", "key": ["n"]}}]
 
 
@@ -55,15 +55,13 @@ def dispatch(reads: list[str], nested: bool) -> dict[str, Any]:
 
 
 @st.composite
-def linear_workflows(
-    draw: st.DrawFn, kinds: tuple[str, ...] = (*ATOMIC, "dispatch", "run"), given: tuple[str, ...] = ()
-) -> list[Drawn]:
-    """Random steps of these kinds; each reads any of what is given and of the steps before it that yield."""
+def linear_workflows(draw: st.DrawFn) -> list[Drawn]:
+    """Random steps of all kinds; each reads any of the steps before it that yield."""
     steps: list[Drawn] = []
-    tables = [*given]
+    tables: list[str] = []
     for number in range(draw(st.integers(1, 9))):
         key = f"s{number}"
-        kind = draw(st.sampled_from(kinds))
+        kind = draw(st.sampled_from(KINDS))
         reads = draw(st.lists(st.sampled_from(tables), max_size=3, unique=True)) if tables else []
         sql = select(reads, draw(st.integers(0, 3)))
         if kind == "dispatch":
@@ -111,14 +109,6 @@ def test_plans_are_those_of_the_naive_model(steps: list[Drawn]) -> None:
     plan = make_plan(workflow_of(steps), ENGINE)
     assert [(list(part.steps), set(part.carries)) for part in plan.segments] == naive_plan(steps)
     assert plan.pinned == {}
-
-
-@settings(max_examples=60, deadline=None)
-@given(linear_workflows(ATOMIC, given=("chunk",)))
-def test_the_steps_of_a_chunk_are_planned_alike_and_its_record_is_never_carried(steps: list[Drawn]) -> None:
-    plan = chunk_plan(workflow_of(steps).steps, ENGINE)
-    expected = [(keys, needed - {"chunk"}) for keys, needed in naive_plan(steps)]
-    assert [(list(part.steps), set(part.carries)) for part in plan.segments] == expected
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,7 +10,7 @@ from kernel.people import Person, Role
 from store import approvals
 from store.approvals import ApprovalRow
 from store.runs import RunRow
-from tests.support.operators import log
+from tests.support.operators import log, plain
 from tests.support.world import SteppingClock, Unstarted, World, drive
 
 CONTROLLERS, DIRECTORS = "finance-controllers", "finance-directors"
@@ -26,38 +26,29 @@ CARLA = approver("carla", CONTROLLERS)
 CONRAD = approver("conrad", CONTROLLERS)
 FRED = approver("fred", DIRECTORS)
 RULE = f"{{approve: total > 2, by: [{CONTROLLERS}], due: 48h, because: 'Total ${{{{ total }}}} is above 2'}}"
-_ASKING = """
-workflow: asking
-inputs: {file: {type: text}}
-steps:
-  - key: log
-    fetch:
-      connector: worklog
-      operation: records
-      with:
-        path: "${{ inputs.file }}"
-        columns: {case_id: text, activity: text, resource: text, start_time: timestamp_text}
-    sensitive: [resource]
-  - key: lines
-    transform:
-      sql: |
-        SELECT case_id, activity, resource AS worker, CAST(left(start_time, 10) AS DATE) AS work_date,
-               CAST(60 AS BIGINT) AS worked_seconds, CAST(1.25 AS DECIMAL(18,2)) AS amount
-        FROM log ORDER BY case_id, start_time
-    measures: {amount: sum(amount)}
+_QUESTION = """
   - key: limits
     govern:
       facts: SELECT sum(amount) AS total FROM lines
       rules: [%s]
 %s
-  - key: post
-    push: {connector: erp, operation: job_ledger, records: lines, key: [case_id, activity, work_date, worker]}
 """
 
 
 def asking(*rules: str, between: str = "") -> str:
-    """A workflow that posts the lines of a work log when people agree; by default above a total of 2."""
-    return _ASKING % (", ".join(rules or (RULE,)), between)
+    """The plain workflow, which posts when people agree; by default above a total of 2."""
+    changes = {
+        "workflow: plain": "workflow: asking",
+        "  - key: lines\n": "    sensitive: [resource]\n  - key: lines\n",
+        "  - key: any\n    logic_gate: {when: lines.records > 0, otherwise: end}\n": (
+            "    measures: {amount: sum(amount)}" + _QUESTION % (", ".join(rules or (RULE,)), between)
+        ),
+    }
+    text = plain()
+    for before, after in changes.items():
+        assert before in text, before
+        text = text.replace(before, after)
+    return text
 
 
 def suspended(world: World, definition: str | None = None, lines: int = 3) -> RunRow:

@@ -1,6 +1,7 @@
 """Approvals inside a chunk: the others go on, and it goes on when somebody has decided."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
@@ -108,3 +109,57 @@ def test_cancelling_the_run_ends_what_its_chunks_ask(world: World, waiting: RunR
     act(world, waiting, Action.CANCEL)
     assert until_it_waits(world, waiting).state is RunState.CANCELLED
     assert [row.state.value for row in asked(world, waiting)] == ["CANCELLED", "CANCELLED"]
+
+
+BEFORE = f"""
+workflow: post-orders
+steps:
+  - key: orders
+    fetch: {{connector: desk, operation: orders}}
+    measures: {{amount: sum(amount)}}
+    sensitive: [secret]
+  - key: all_of_it
+    govern:
+      facts: SELECT sum(amount) AS total FROM orders
+      rules: [{{approve: total > 100, by: [{CONTROLLERS}], because: Large batch}}]
+  - key: each
+    dispatch:
+      over: orders
+      key: [number]
+      steps:
+        - key: priced
+          transform: {{sql: "SELECT number, amount FROM chunk"}}
+        - key: posted
+          push: {{connector: desk, operation: post, records: priced, key: [number]}}
+"""
+
+
+def test_a_whole_dispatch_waits_behind_a_question(world: World) -> None:
+    set_up(world, ORDERS)
+    world.publish(BEFORE)
+    run = until_it_waits(world, world.start("post-orders"))
+    assert run.state is RunState.SUSPENDED
+    assert (states(world, run), desk(world)) == ({}, [])
+    (request,) = asked(world, run)
+    assert [(one["step"], one["records"], one["measures"]) for one in request.summary["writes"]] == [
+        ("each", 4, {"amount": "1430.00"})
+    ]
+    say(world, request.id, CARLA)
+    assert until_it_waits(world, run).state is RunState.SUCCEEDED
+    assert len(desk(world)) == 4
+
+
+def test_a_dispatch_of_other_records_asks_again(world: World) -> None:
+    set_up(world, ORDERS)
+    world.publish(BEFORE)
+    run = until_it_waits(world, world.start("post-orders"))
+    say(world, asked(world, run)[0].id, CARLA)
+    row = world.run(run.id)
+    held = world.services.contexts.load_held(world.deployment.database, row)
+    records = held["orders"].records
+    assert records is not None
+    held["orders"] = replace(held["orders"], records=replace(records, rows=records.rows[1:]))
+    world.services.contexts.hold(world.deployment.database, row, "all_of_it", held, "sluice")
+    assert until_it_waits(world, run).state is RunState.SUSPENDED
+    assert [one.state.value for one in asked(world, run)] == ["CANCELLED", "REQUESTED"]
+    assert desk(world) == []
